@@ -1,0 +1,1 @@
+"""Trains, evaluates and runs models; usable alone, knows no server."""

@@ -1,0 +1,1 @@
+"""Scores completions: problems, a sandbox, scorers; knows no torch and no server."""

@@ -1,0 +1,1 @@
+"""The worker process: makes happen what the store says; knows no tensors."""
