@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +99,12 @@ def lora_rate(hidden_size: int, train_steps: int) -> float:
     Source: the width rule of "LoRA Without Regret" and the tinker-cookbook, within a factor of 2 of our pilot.
     """
     short = 15 if train_steps <= 200 else 10
-    return min(max(5e-5 * short * (2000 / hidden_size) ** 0.78, 1e-4), 2e-3)
+    return min(max(5e-5 * short * math.pow(2000 / hidden_size, 0.78), 1e-4), 2e-3)
 
 
 def full_rate(hidden_size: int) -> float:
     """5e-5 * (2000 / hidden)^0.78, within [5e-6, 2e-4]; for tuning all weights."""
-    return min(max(5e-5 * (2000 / hidden_size) ** 0.78, 5e-6), 2e-4)
+    return min(max(5e-5 * math.pow(2000 / hidden_size, 0.78), 5e-6), 2e-4)
 
 
 # Written by us for models that ship without a chat template: the plainest form with clear turns.

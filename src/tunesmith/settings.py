@@ -1,4 +1,4 @@
-"""How this installation is set up: read from the environment once, by a program's main, and passed on as an argument."""
+"""How this installation is set up: read from the environment once, by a program's main, passed on as an argument."""
 
 from __future__ import annotations
 

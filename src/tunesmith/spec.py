@@ -1,4 +1,4 @@
-"""What a job is to do. A TuningSpec is what the caller asks; `resolve` completes it into the TuningPlan that the engine obeys.
+"""What a job is to do: a TuningSpec as its caller asks, completed by `resolve` into the TuningPlan that the engine obeys.
 
 A spec may leave things open; a plan leaves nothing open: every default is filled, every name looked up, and no
 value in it means "whatever is usual". Both are frozen, refuse unknown fields and are stored as JSON; the plan's
@@ -80,7 +80,7 @@ class TuningSpec(Frozen):
     early_stopping: bool = True
     """Stop when token accuracy on the evaluation data no longer improves, and anneal from there."""
     checkpoint_selection: Literal["true", "false", "default"] = "default"
-    """true: return the checkpoint with the best evaluation loss; false: the last; default: true with evaluation data."""
+    """true: the checkpoint with the best evaluation loss; false: the last one; default: true with evaluation data."""
     default_context: str = ""
     """Chat only: context of every example that has none of its own."""
     tuning_method: Method = "lora"
@@ -124,7 +124,16 @@ class TuningSpec(Frozen):
     @classmethod
     def _region(cls, value: str) -> str:
         if value not in catalog.REGIONS:
-            raise ValueError(f"{value!r} is not a region; one of {', '.join(catalog.REGIONS)}")
+            near = catalog.nearest(value, catalog.REGIONS)
+            hint = f"did you mean {near}? " if near else ""
+            raise ValueError(f"{value!r} is not a region; {hint}known: {', '.join(catalog.REGIONS)}")
+        return value
+
+    @field_validator("tuning_method", mode="before")
+    @classmethod
+    def _supervised(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lower() in ("rlhf", "rl", "dpo", "ppo", "distillation"):
+            raise ValueError(f"code models are tuned by supervised tuning only, not by {value}; use lora or full")
         return value
 
     @classmethod
@@ -144,7 +153,7 @@ class Schedule(Frozen):
     warmup_steps: Annotated[int, Field(ge=0)]
     """The first update has rate peak / (warmup_steps + 1)."""
     anneal_steps: Annotated[int, Field(ge=1)]
-    """The last this many updates fall linearly; the last one has rate peak / anneal_steps, the one after would have 0."""
+    """The last this many updates fall linearly; the last one has rate peak / anneal_steps, the next would have 0."""
 
 
 class Adapter(Frozen):
@@ -192,7 +201,7 @@ class TuningPlan(Frozen):
 
 
 def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
-    """The plan of a spec over the base model that `catalog.find` found. InvalidArgument if its parts contradict each other."""
+    """The plan of a spec over the base model that `catalog.find` found; InvalidArgument if parts contradict each other."""
     _refuse_contradictions(spec, found)
     base = found.base
     evaluated = spec.evaluation_data is not None
