@@ -32,6 +32,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tunesmith import folder
 from tunesmith.errors import FailedPrecondition, InvalidArgument, TunesmithError
 
 Group = Literal["forgetting", "evaluation", "training"]
@@ -103,7 +104,6 @@ def write_dataset(output: Path, *, rows: int = 600, evaluation_rows: int = 48, s
     _check_count("rows", rows, 10, 10_000)
     _check_count("evaluation_rows", evaluation_rows, 10, 250)
     every = functions()
-    output.mkdir(parents=True, exist_ok=True)
     paths = []
     for group, count, name in (("training", rows, "train.jsonl"), ("evaluation", evaluation_rows, "evaluation.jsonl")):
         members = [row for row in every if group_of(row.module) == group]
@@ -169,10 +169,10 @@ def _library() -> Path:
 def _source_files(library: Path) -> list[tuple[str, Path]]:
     """(dotted module, path) of each source file of the library, by path."""
     found = []
-    for folder, subfolders, files in os.walk(library):
+    for parent, subfolders, files in os.walk(library):
         subfolders[:] = [name for name in subfolders if _is_library_folder(name)]
         for name in files:
-            path = Path(folder, name)
+            path = Path(parent, name)
             if name.endswith(".py") and not path.is_symlink():
                 parts = path.relative_to(library).with_suffix("").parts
                 found.append((".".join(parts).removesuffix(".__init__"), path))
@@ -303,11 +303,8 @@ def _check_count(field: str, value: int, least: int, most: int) -> None:
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row]) -> Path:
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps({"input_text": row.input_text, "output_text": row.output_text}) + "\n")
-    unfinished.replace(path)
+    lines = (json.dumps({"input_text": row.input_text, "output_text": row.output_text}) + "\n" for row in rows)
+    folder.write_text(path, "".join(lines))
     return path
 
 

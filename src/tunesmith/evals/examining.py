@@ -24,7 +24,7 @@ from typing import Any
 Reply = dict[str, Any]
 
 
-class SolutionRaised(Exception):  # noqa: N818 (it tells what happened, it is not an error of the tests)
+class SolutionRaised(Exception):
     """The solution raised an exception of the class `kind`."""
 
     def __init__(self, kind: str, message: str) -> None:

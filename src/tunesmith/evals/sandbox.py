@@ -137,7 +137,7 @@ def _answer(message: dict[str, Any]) -> dict[str, str]:
     raise _RoomEnded("died", f"an answer without a value: {str(message)[:80]}")
 
 
-class _RoomEnded(Exception):  # noqa: N818 (it tells what happened, it is not an error of ours)
+class _RoomEnded(Exception):
     """The program in a room gave no more answers."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
