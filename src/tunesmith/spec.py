@@ -1,4 +1,4 @@
-"""What a job is to do: a TuningSpec as its caller asks, completed by `resolve` into the TuningPlan that the engine obeys.
+"""What a job is to do: a TuningSpec as its caller asks, completed by `resolve` into a TuningPlan, which the engine obeys.
 
 A spec may leave things open; a plan leaves nothing open: every default is filled, every name looked up, and no
 value in it means "whatever is usual". Both are frozen, refuse unknown fields and are stored as JSON; the plan's
@@ -201,7 +201,7 @@ class TuningPlan(Frozen):
 
 
 def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
-    """The plan of a spec over the base model that `catalog.find` found; InvalidArgument if parts contradict each other."""
+    """The plan of a spec over the base model that `catalog.find` found; InvalidArgument if its parts contradict."""
     _refuse_contradictions(spec, found)
     base = found.base
     evaluated = spec.evaluation_data is not None
