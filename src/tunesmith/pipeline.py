@@ -22,10 +22,11 @@ MAX_ATTEMPTS = 3
 PROCESS_TASKS = frozenset({VALIDATE, TUNE, EVALUATE})
 
 Outcome = Literal["succeeded", "failed", "cancelled", "paused"]
+Wanted = Literal["run", "pause", "cancel"]
 
 
 class Settled(NamedTuple):
-    """How the last attempt of a task ended."""
+    """How the last attempt of a task ended. `attempts`: those that count, this one among them."""
 
     task: str
     outcome: Outcome
@@ -34,7 +35,7 @@ class Settled(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What to do now: run `task`, or end the job in `state`."""
+    """What to do now: run `task`, or leave the job in `state`; with PAUSED, `task` is where it goes on."""
 
     task: str | None
     state: Literal["SUCCEEDED", "FAILED", "CANCELLED", "PAUSED"] | None
@@ -45,15 +46,24 @@ def first() -> Next:
     return Next(TASKS[0], None)
 
 
-def after(settled: Settled, tasks: Sequence[str] = TASKS) -> Next:
-    """What follows an attempt that has ended. A retryable failure is tried again, MAX_ATTEMPTS times in all."""
-    if settled.outcome == "succeeded":
-        position = tasks.index(settled.task) + 1
-        return Next(tasks[position], None) if position < len(tasks) else Next(None, "SUCCEEDED")
+def after(settled: Settled, tasks: Sequence[str] = TASKS, wanted: Wanted = "run") -> Next:
+    """What follows an attempt that has ended. A retryable failure is tried again, MAX_ATTEMPTS times in all.
+
+    `wanted` is what the job's owner asked for meanwhile: it keeps a further task or try from beginning, and takes
+    nothing back that has ended.
+    """
     if settled.outcome == "cancelled":
         return Next(None, "CANCELLED")
     if settled.outcome == "paused":
-        return Next(None, "PAUSED")
-    if settled.retryable and settled.attempts < MAX_ATTEMPTS:
-        return Next(settled.task, None)
-    return Next(None, "FAILED")
+        return Next(settled.task, "PAUSED")
+    if settled.outcome == "failed":
+        again = settled.retryable and settled.attempts < MAX_ATTEMPTS
+        return _unless(wanted, settled.task) if again else Next(None, "FAILED")
+    position = tasks.index(settled.task) + 1
+    return _unless(wanted, tasks[position]) if position < len(tasks) else Next(None, "SUCCEEDED")
+
+
+def _unless(wanted: Wanted, task: str) -> Next:
+    if wanted == "cancel":
+        return Next(None, "CANCELLED")
+    return Next(task, "PAUSED" if wanted == "pause" else None)

@@ -1,0 +1,134 @@
+"""What clients see: resource names as Vertex spells them, the states of jobs and tasks, and which follows which.
+
+Names are parsed and written here and nowhere else. A job has two: the id that its client chose, unique in the
+client's project, and its key, unique in this installation, which names its folder. Knows no database and no wire.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from tunesmith.errors import InvalidArgument
+
+JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
+TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+
+# What may follow a job's state. A cancelled job stays cancelled; a failed one may be resumed once its cause is mended.
+JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    "QUEUED": frozenset({"PENDING", "PAUSED", "CANCELLING"}),
+    "PENDING": frozenset({"RUNNING", "PAUSED", "FAILED", "CANCELLING"}),
+    "RUNNING": frozenset({"SUCCEEDED", "FAILED", "PAUSED", "CANCELLING"}),
+    "CANCELLING": frozenset({"SUCCEEDED", "FAILED", "CANCELLED"}),
+    "PAUSED": frozenset({"QUEUED", "CANCELLING"}),
+    "FAILED": frozenset({"QUEUED"}),
+    "SUCCEEDED": frozenset(),
+    "CANCELLED": frozenset(),
+}
+
+# What may follow a task's state; PENDING after RUNNING is another try, or a pause.
+TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
+    "NOT_TRIGGERED": frozenset({"PENDING"}),
+    "PENDING": frozenset({"RUNNING", "CANCELLED"}),
+    "RUNNING": frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "PENDING"}),
+    "FAILED": frozenset({"PENDING"}),
+    "SUCCEEDED": frozenset(),
+    "CANCELLED": frozenset(),
+}
+
+ENDED: frozenset[JobState] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+# Nothing happens to a job in one of these until somebody asks; clients stop polling here.
+RESTING: frozenset[JobState] = ENDED | {"PAUSED"}
+# A worker may begin the pending task of a job in one of these.
+CLAIMABLE: frozenset[JobState] = frozenset({"QUEUED", "PENDING", "RUNNING"})
+
+# The project of what is tuned on the command line; its jobs' keys are their plain ids.
+LOCAL_PROJECT = "local"
+
+# The label by which the SDK finds the tuned models of one base model.
+BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
+
+_PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
+_LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
+_JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
+_MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
+
+
+class JobName(NamedTuple):
+    """projects/P/locations/L/pipelineJobs/ID"""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/pipelineJobs/{self.id}"
+
+
+class ModelName(NamedTuple):
+    """projects/P/locations/L/models/N, without the version that a client may have put behind it."""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/models/{self.id}"
+
+
+def parse_job_name(name: str) -> JobName:
+    """The parts of a pipeline job's resource name; InvalidArgument if it is not one."""
+    match = _JOB.fullmatch(name)
+    if match is None:
+        raise InvalidArgument.of("name", f"must be projects/P/locations/L/pipelineJobs/ID, got {name!r}")
+    return JobName(*match.groups())
+
+
+def parse_model_name(name: str) -> ModelName:
+    """The parts of a model's resource name, `@version` left off; InvalidArgument if it is not one."""
+    match = _MODEL.fullmatch(name)
+    if match is None:
+        raise InvalidArgument.of("name", f"must be projects/P/locations/L/models/N, got {name!r}")
+    return ModelName(*match.groups()[:3])
+
+
+def check_job_id(job_id: str) -> str:
+    """The same id; InvalidArgument unless it is one that Vertex would take."""
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise InvalidArgument.of(
+            "pipelineJobId",
+            f"must start with a lower-case letter and have at most 128 of a-z, 0-9 and -, got {job_id!r}",
+        )
+    return job_id
+
+
+def new_job_id(now_s: float, token: str) -> str:
+    """An id for a job whose caller chose none: the time in UTC to the second, and a token that tells two apart."""
+    return f"tune-{time.strftime('%Y%m%d%H%M%S', time.gmtime(now_s))}-{token}"
+
+
+def job_key(project: str, job_id: str) -> str:
+    """What a job is called in this installation. No two pairs have the same: an id has no dot in it."""
+    return job_id if project == LOCAL_PROJECT else f"{project}.{job_id}"
+
+
+def model_id(key: str, create_time: float) -> str:
+    """The id of the one model that a job can make: 19 digits, the same however often the job's last task is tried."""
+    digest = hashlib.sha256(f"{key} {create_time!r}".encode()).digest()
+    return str(10**18 + int.from_bytes(digest[:8], "big") % (9 * 10**18))
+
+
+def base_model_label(base_model: str, reference: str) -> str:
+    """The value of BASE_MODEL_LABEL: `code-bison-002` for code-bison@002.
+
+    A reference name without a version means its newest, 002 (the SDK turns the last dash into `@`). The name of
+    any other base model is made a legal label value: lower case, other characters as dashes, 63 at most.
+    """
+    if reference:
+        name, _, version = reference.partition("@")
+        return f"{name}-{version or '002'}"
+    return re.sub(r"[^a-z0-9_-]", "-", base_model.lower())[-63:]
