@@ -298,7 +298,8 @@ def _checked(dataset: Path, evaluation: str | None) -> dict[str, Any]:
     """The findings of a training file and its evaluation file."""
     from tunesmith.data.check import check
 
-    return check(dataset, evaluation=Path(evaluation) if evaluation else None).to_json()
+    found: dict[str, Any] = check(dataset, evaluation=Path(evaluation) if evaluation else None).to_json()
+    return found
 
 
 def _prepared(session: Session, name: str) -> Prepared:
@@ -518,8 +519,8 @@ def _job_json(session: Session, job: Job) -> dict[str, Any]:
         "model": job.model,
         "error": job.error,
         "create_time": _when(job.create_time),
-        "start_time": _when(job.start_time),
-        "end_time": _when(job.end_time),
+        "start_time": None if job.start_time is None else _when(job.start_time),
+        "end_time": None if job.end_time is None else _when(job.end_time),
         "folder": str(session.settings.jobs / job.id),
         "tasks": [
             {"name": task.name, "state": task.state, "attempt": task.attempt, "error": task.error} for task in job.tasks
@@ -552,7 +553,7 @@ def _list_base_models(session: Session) -> None:
     from tunesmith.doctor import base_models
 
     present = set(base_models(session.settings))
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": base.name,
             "here": base.name in present,
@@ -569,10 +570,10 @@ def _list_base_models(session: Session) -> None:
         session.emit({"base_models": found, "aliases": aliases})
         return
     table = _table("name", "here", "parameters", "context", "licence", "source")
-    for base in found:
-        size = f"{base['parameters'] / 1e9:.2g} B"
-        here = "yes" if base["here"] else ""
-        table.add_row(base["name"], here, size, f"{base['context_tokens']:,}", base["licence"], base["sources"][0])
+    for row in found:
+        size = f"{row['parameters'] / 1e9:.2g} B"
+        here = "yes" if row["here"] else ""
+        table.add_row(row["name"], here, size, f"{row['context_tokens']:,}", row["licence"], row["sources"][0])
     session.show(table)
     for target in sorted(set(aliases.values())):
         session.show(f"{target} stands for {', '.join(name for name in aliases if aliases[name] == target)}")
@@ -584,8 +585,14 @@ def models_show(session: Session, name: TunedArgument) -> None:
     if session.json:
         session.emit(_model_json(model))
         return
-    facts = [("name", model.name), ("display name", model.display_name), ("base model", model.base_model),
-             ("created", _when(model.create_time)), ("folder", str(model.folder))]  # fmt: skip
+    facts = [
+        ("name", model.name),
+        ("display name", model.display_name),
+        ("base model", model.base_model),
+        ("made by job", model.job),
+        ("created", _when(model.create_time)),
+        ("folder", str(model.folder)),
+    ]
     session.show(_pairs([*facts, *_flat(model.metrics), *_flat(model.lineage)]))
 
 
@@ -659,6 +666,7 @@ def _model_json(model: Model) -> dict[str, Any]:
         "name": model.name,
         "version_id": model.version_id,
         "display_name": model.display_name,
+        "job": model.job,
         "base_model": model.base_model,
         "labels": dict(model.labels),
         "metrics": model.metrics,
@@ -794,7 +802,7 @@ def _target(session: Session, name: str) -> Target:
         except NotFound as error:
             raise NotFound(f"{tuned_missing.message}, nor is a base model", name=name) from error
         base = catalog.find(name, session.settings.aliases, session.settings.base_models).base
-        return Target(Generator.load(prepared, None), base, base.name, "")
+        return Target(Generator.load(prepared, base), base, base.name, "")
     prepared = _prepared(session, model.base_model)
     wanted = model.lineage.get("base", {}).get("sha256")
     if wanted not in (None, prepared.sha256):
@@ -802,7 +810,9 @@ def _target(session: Session, name: str) -> Target:
         raise FailedPrecondition(f"{message}; restore it, or tune again")
     base = catalog.find(model.base_model, session.settings.aliases, session.settings.base_models).base
     plan = read_json(model.folder / "spec.json")
-    return Target(Generator.load(prepared, _weights(model.folder)), base, model.name, plan["spec"]["default_context"])
+    return Target(
+        Generator.load(prepared, base, _weights(model.folder)), base, model.name, plan["spec"]["default_context"]
+    )
 
 
 def _weights(folder: Path) -> Path:
@@ -910,6 +920,6 @@ def _message(error: Mapping[str, Any] | None) -> str:
     return _text(error["message"]) if error else ""
 
 
-def _when(time_s: float | None) -> str | None:
+def _when(time_s: float) -> str:
     """RFC 3339, UTC."""
-    return None if time_s is None else datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")

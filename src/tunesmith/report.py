@@ -80,6 +80,7 @@ class Report:
     train_steps: int
     selected_step: int
     stopped_early: bool
+    base_is_best: bool
     examples: int
     epochs: float
     tokens_per_s: float | None
@@ -115,6 +116,7 @@ def read(folder: JobFolder, model: str | None = None) -> Report:
         train_steps=plan["spec"]["train_steps"],
         selected_step=tuned["selected_step"],
         stopped_early=tuned["stopped_early"],
+        base_is_best=tuned["base_is_best"],
         examples=checked["examples"],
         epochs=tuned["epochs"],
         tokens_per_s=tuned.get("tokens_per_s"),
@@ -188,8 +190,8 @@ def headline(report: Report) -> str:
     length = f"{report.steps} of {report.train_steps} steps" if report.stopped_early else f"{report.steps} steps"
     chosen = "the last" if report.selected_step == report.steps else f"step {report.selected_step}"
     early = ", stopped early since token accuracy no longer rose" if report.stopped_early else ""
-    if report.selected_step == 0:
-        chosen = "step 0: no checkpoint was better than the base model"
+    if report.base_is_best:
+        chosen += ", which is worse than the base model: tune less, at a lower rate or on more examples"
     return (
         f"{report.base_model}, {report.method}, {length} ({report.epochs:.2g} epochs of {report.examples:,} examples)"
         f"{early}; checkpoint taken: {chosen}"
@@ -336,7 +338,7 @@ def _draw_panel(axes: Axes, report: Report, field: str, scale: float) -> None:
     _draw_evaluation(axes, report, field, scale)
     _mark_taken(axes, report, field, scale)
     if report.stopped_early:
-        axes.axvline(report.steps, color=ORANGE, linewidth=1, linestyle=":", label=f"stopped early at {report.steps}")
+        axes.axvline(report.steps, color=ORANGE, linewidth=1, linestyle=":", label="stopped early")
     axes.grid(True, color="#e8e8e8", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
