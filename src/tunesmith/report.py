@@ -7,6 +7,7 @@ Everything shown is read from those files; nothing is computed from a model here
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,10 +86,11 @@ class Report:
     epochs: float
     tokens_per_s: float | None
     device: str
-    base: Score | None
-    """On the evaluation data; None without any."""
-    tuned: Score | None
-    forgetting: Forgetting | None
+    held_out: bool
+    """Whether the scores are of the evaluation data; else of the training data, for want of any."""
+    base: Score
+    tuned: Score
+    forgetting: Forgetting
     samples: tuple[Example, ...]
     train: tuple[Point, ...]
     evaluation: tuple[Point, ...]
@@ -121,10 +123,11 @@ def read(folder: JobFolder, model: str | None = None) -> Report:
         epochs=tuned["epochs"],
         tokens_per_s=tuned.get("tokens_per_s"),
         device=f"{tuned['device']} {tuned['dtype']}",
-        base=_score(compared.get("base")),
-        tuned=_score(compared.get("tuned")),
-        forgetting=_forgetting(compared.get("forgetting")),
-        samples=tuple(Example(*(str(row[key]) for key in Example._fields)) for row in compared.get("examples") or ()),
+        held_out=compared["held_out"] == "evaluation",
+        base=_score(compared["base"]),
+        tuned=_score(compared["tuned"]),
+        forgetting=_forgetting(compared["forgetting"]),
+        samples=tuple(Example(*(str(row[key]) for key in Example._fields)) for row in compared["examples"]),
         train=_points(lines, "train"),
         evaluation=_points(lines, "eval"),
     )
@@ -143,7 +146,7 @@ def write(report: Report) -> Path:
 def predict_command(report: Report, home: Path | None = None) -> str:
     """The command line that asks the tuned model something."""
     target = (report.model or report.display_name).rpartition("/")[2]
-    where = f" --home {home}" if home else ""
+    where = f" --home {shlex.quote(str(home))}" if home else ""
     return f"tunesmith predict {target}{where} --prefix -"
 
 
@@ -154,35 +157,26 @@ class Row(NamedTuple):
     base: str
     tuned: str
     change: str
-    better: bool | None
-    """None where neither direction is good or bad."""
+    better: bool
 
 
 def rows(report: Report) -> list[Row]:
     """The table of figures, base against tuned."""
-    table = []
-    if report.base and report.tuned:
-        change = report.tuned.loss - report.base.loss
-        table.append(_loss_row("held-out loss", report.base.loss, report.tuned.loss, f"{change:+.3f}"))
-        points = 100 * (report.tuned.accuracy - report.base.accuracy)
-        table.append(
-            Row(
-                "held-out token accuracy",
-                f"{report.base.accuracy:.1%}",
-                f"{report.tuned.accuracy:.1%}",
-                f"{points:+.1f} points",
-                points > 0,
-            )
-        )
-    if not table and report.train:
-        first, last = report.train[0], report.train[-1]
-        change = last.loss - first.loss
-        table.append(_loss_row("training loss (first, last step)", first.loss, last.loss, f"{change:+.3f}"))
-    if report.forgetting:
-        f = report.forgetting
-        interval = f"{f.change:+.3f} [{f.low:+.3f}, {f.high:+.3f}]"
-        table.append(_loss_row(f"general code loss ({f.rows} rows)", f.base_loss, f.tuned_loss, interval))
-    return table
+    where = "held-out" if report.held_out else "training-set"
+    base, tuned, general = report.base, report.tuned, report.forgetting
+    points = 100 * (tuned.accuracy - base.accuracy)
+    interval = f"{general.change:+.3f} [{general.low:+.3f}, {general.high:+.3f}]"
+    return [
+        _loss_row(f"{where} loss", base.loss, tuned.loss, f"{tuned.loss - base.loss:+.3f}"),
+        Row(
+            f"{where} token accuracy",
+            f"{base.accuracy:.1%}",
+            f"{tuned.accuracy:.1%}",
+            f"{points:+.1f} points",
+            points > 0,
+        ),
+        _loss_row(f"general code loss ({general.rows} rows)", general.base_loss, general.tuned_loss, interval),
+    ]
 
 
 def headline(report: Report) -> str:
@@ -259,13 +253,11 @@ def _result(folder: JobFolder, task: str) -> dict[str, Any]:
     raise FailedPrecondition(f"job {folder.root.name}: task {task} has no result; there is nothing to report yet")
 
 
-def _score(found: Mapping[str, Any] | None) -> Score | None:
-    return Score(float(found["loss"]), float(found["accuracy"])) if found else None
+def _score(found: Mapping[str, Any]) -> Score:
+    return Score(found["loss"], found["accuracy"])
 
 
-def _forgetting(found: Mapping[str, Any] | None) -> Forgetting | None:
-    if not found:
-        return None
+def _forgetting(found: Mapping[str, Any]) -> Forgetting:
     low, high = found["interval"]
     return Forgetting(found["rows"], found["base_loss"], found["tuned_loss"], found["change"], low, high)
 
@@ -287,14 +279,14 @@ def _loss_row(name: str, base: float, tuned: float, change: str) -> Row:
 def _terminal_table(report: Report) -> RenderableType:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for title in ("base", "tuned", "change"):
         table.add_column(title, justify="right")
     for row in rows(report):
-        colour = {True: "green", False: "yellow", None: ""}[row.better]
-        table.add_row(row.name, row.base, row.tuned, f"[{colour}]{row.change}[/]" if colour else row.change)
+        table.add_row(row.name, row.base, row.tuned, Text(row.change, "green" if row.better else "yellow"))
     return table
 
 
