@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import os
 import sys
 import time
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from tunesmith import __version__, catalog, pipeline
+from tunesmith import __version__, catalog, pipeline, watch
 from tunesmith.errors import (
     Cancelled,
     FailedPrecondition,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 # Tables in a pipe: wide enough for resource names, narrow enough for a log.
 PIPE_COLUMNS = 140
 DEFAULT_ANSWER_TOKENS = 512
+
+Command = Callable[..., None]
 
 EXPORT_FORMATS = ("peft", "merged")
 
@@ -115,17 +118,13 @@ def build_app(*, spec_flags: bool = True) -> typer.Typer:
     app = _group("Supervised tuning of code models, measured, on your own machines.")
     app.callback(invoke_without_command=True)(_root)
     app.command("tune")(_command(_with_spec_flags(tune) if spec_flags else tune))
-    for name, text, members in (
-        ("data", "Look at a data set.", {"check": data_check}),
-        ("jobs", "Tuning jobs of this installation.", JOBS),
-        ("models", "Tuned models, and the base models that can be tuned.", MODELS),
-    ):
+    for name, (text, members) in GROUPS.items():
         group = _group(text)
         for member, function in members.items():
             group.command(member)(_command(function))
         app.add_typer(group, name=name)
-    for function in (predict, chat, work, doctor):
-        app.command(function.__name__)(_command(function))
+    for name, function in ALONE.items():
+        app.command(name)(_command(function))
     return app
 
 
@@ -332,9 +331,10 @@ def _announce(session: Session, plan: TuningPlan, prepared: Prepared, dry_run: b
 
 def _finish(session: Session, store: Store, job_id: str) -> None:
     """Runs the job here and says how it ended: with the report, or with the error and its exit code."""
-    from tunesmith import foreground, watch
+    from tunesmith import foreground
 
-    job = foreground.run(session.settings, store, job_id, watch.display_on(sys.stderr))
+    foreground.run(session.settings, job_id, watch.display_on(sys.stderr))
+    job = store.job(job_id)
     if job.state == "SUCCEEDED":
         _report(session, job)
         return
@@ -379,12 +379,21 @@ def _outcome(session: Session, job: Job) -> dict[str, Any]:
 def _why(session: Session, job: Job) -> TunesmithError:
     """The error that a job which has not succeeded ends the command with."""
     if job.state == "FAILED" and job.error:
-        return from_json(job.error, job.error.get("exit_code"))
+        return from_json(job.error, _exit_code(JobFolder(session.settings.jobs / job.id)))
     if job.state == "CANCELLED":
         return Cancelled(f"job {job.id} was cancelled")
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
     saved = f"saved at step {step}" if step else "nothing was saved yet"
     return Cancelled(f"{saved}; go on with: tunesmith jobs resume {job.id}", job=job.id, step=step)
+
+
+def _exit_code(folder: JobFolder) -> int | None:
+    """The exit code of the attempt that was begun last, which tells more than its status; None if it left no word."""
+    newest = watch.newest_attempt(folder)
+    if newest is None or not newest[2].error.is_file():
+        return None
+    code: int | None = read_json(newest[2].error).get("exit_code")
+    return code
 
 
 def _saved_step(folder: JobFolder) -> int | None:
@@ -475,7 +484,7 @@ def jobs_show(session: Session, job_id: JobArgument) -> None:
 
 def jobs_watch(session: Session, job_id: JobArgument) -> None:
     """Follow a job until it ends; Ctrl+C stops following, not the job."""
-    from tunesmith import foreground, watch
+    from tunesmith import foreground
 
     job = foreground.follow(session.store(), session.settings, job_id, watch.display_on(sys.stderr))
     if session.json:
@@ -502,9 +511,6 @@ def jobs_resume(session: Session, job_id: JobArgument) -> None:
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
     session.say(f"job {job.id} goes on " + (f"from step {step}" if step else "from its beginning"))
     _finish(session, store, job.id)
-
-
-JOBS = {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume}
 
 
 def _job_json(session: Session, job: Job) -> dict[str, Any]:
@@ -650,15 +656,6 @@ def models_export(
         session.emit(result)
     else:
         session.show(_pairs([("format", kind), ("folder", str(output.absolute())), *_flat(result)]))
-
-
-MODELS = {
-    "list": models_list,
-    "show": models_show,
-    "delete": models_delete,
-    "pull": models_pull,
-    "export": models_export,
-}
 
 
 def _model_json(model: Model) -> dict[str, Any]:
@@ -844,12 +841,20 @@ def work(
     session: Session,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing is left to do.")] = False,
 ) -> None:
-    """Run a worker: makes happen what the store says, job after job. Ctrl+C leaves; running tasks go on."""
+    """Run a worker: it does what waits in the store, job after job.
+
+    Ctrl+C has the running task save a checkpoint; the next worker goes on from there. With --json the jobs that
+    changed meanwhile are the document.
+    """
     from tunesmith import foreground
 
-    ended = foreground.serve(session.settings, until_idle=until_idle, say=session.say)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    store = session.store()
+    before = {job.id: job.update_time for job in store.jobs()}
+    foreground.serve(session.settings, until_idle=until_idle)
     if session.json:
-        session.emit({"ended": [{"job": job.id, "state": job.state, "model": job.model} for job in ended]})
+        changed = [job for job in store.jobs() if job.update_time != before.get(job.id)]
+        session.emit({"jobs": [_job_json(session, job) for job in changed]})
 
 
 def doctor(session: Session) -> None:
@@ -872,6 +877,27 @@ def doctor(session: Session) -> None:
     if not diagnosis.works:
         raise typer.Exit(FailedPrecondition.exit_code)
 
+
+# --- all of them -----------------------------------------------------------------------------------------------
+
+GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
+    "data": ("Look at a data set.", {"check": data_check}),
+    "jobs": (
+        "Tuning jobs of this installation.",
+        {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
+    ),
+    "models": (
+        "Tuned models, and the base models that can be tuned.",
+        {
+            "list": models_list,
+            "show": models_show,
+            "delete": models_delete,
+            "pull": models_pull,
+            "export": models_export,
+        },
+    ),
+}
+ALONE: Mapping[str, Command] = {"predict": predict, "chat": chat, "work": work, "doctor": doctor}
 
 # --- how things are shown --------------------------------------------------------------------------------------
 

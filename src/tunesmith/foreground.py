@@ -1,24 +1,28 @@
 """A job run here, in the foreground: a worker beside a display, and what Ctrl+C means.
 
-In: settings, a job that is in the store, a display. Out: the job as it ended. The first Ctrl+C (or SIGTERM) asks
-the store to pause the job, so that its task saves a checkpoint and leaves; the second one stops it at once, and the
-last checkpoint counts. Knows nothing of commands or of how an end is reported.
+In: settings, a job that is in the store, a display. Out: the job as it came to rest. The first Ctrl+C (or SIGTERM)
+stops the worker, which has the task save a checkpoint and leave; the job is then PAUSED. The second one kills the
+task, and the last checkpoint counts. Knows nothing of commands or of how an end is reported.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tunesmith.folder import JobFolder
+from tunesmith import process
+from tunesmith.errors import NotFound
+from tunesmith.folder import AttemptFolder, JobFolder, read_json
 from tunesmith.settings import Settings
-from tunesmith.watch import Display, Follower
+from tunesmith.watch import Display, Follower, newest_attempt
 
 if TYPE_CHECKING:
     from tunesmith.store import Job, Store
@@ -49,15 +53,21 @@ def counted_interrupts() -> Iterator[Interrupts]:
             signal.signal(number, handler)
 
 
-def run(settings: Settings, store: Store, job_id: str, display: Display) -> Job:
-    """Works on the job until it has ended, is paused, or has been stopped by a second Ctrl+C; the job as it is then."""
+def run(settings: Settings, job_id: str, display: Display) -> None:
+    """Works on the job until it has come to rest: ended, or paused."""
     stop = threading.Event()
     follower = Follower(JobFolder(settings.jobs / job_id))
     with counted_interrupts() as interrupts, display, ThreadPoolExecutor(1) as pool:
         working = pool.submit(_work, settings, job_id, stop)
-        _show_until_done(working, follower, display, store, job_id, interrupts, stop)
+        heard = 0
+        while not working.done():
+            if interrupts.count > heard:
+                heard += 1
+                _stop(heard, stop, follower.folder, display)
+            _show(follower, display)
+            wait([working], LOOK_INTERVAL_S)
+        _show(follower, display)
     working.result()
-    return store.job(job_id)
 
 
 def follow(store: Store, settings: Settings, job_id: str, display: Display) -> Job:
@@ -74,59 +84,43 @@ def follow(store: Store, settings: Settings, job_id: str, display: Display) -> J
     return store.job(job_id)
 
 
-def serve(settings: Settings, *, until_idle: bool, say: Callable[[str], None]) -> list[Job]:
-    """Works on every job until Ctrl+C or, with `until_idle`, until nothing is left; the jobs that came to rest."""
-    from tunesmith.resources import RESTING
-    from tunesmith.store import open_store
-    from tunesmith.work.worker import work
-
-    rested = []
-
-    def note(job: Job) -> None:
-        say(f"job {job.id}: {job.state}")
-        if job.state in RESTING:
-            rested.append(job)
-
+def serve(settings: Settings, *, until_idle: bool) -> None:
+    """Works on every job until Ctrl+C or, with `until_idle`, until nothing is left to do."""
     stop = threading.Event()
     with counted_interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
-        working = pool.submit(work, settings, open_store(settings), on_change=note, until_idle=until_idle, stop=stop)
+        working = pool.submit(_work, settings, None, stop, until_idle=until_idle)
         while not working.done():
             if interrupts.count:
                 stop.set()
             wait([working], LOOK_INTERVAL_S)
     working.result()
-    return rested
 
 
-def _work(settings: Settings, job_id: str, stop: threading.Event) -> None:
+def _work(settings: Settings, only_job: str | None, stop: threading.Event, *, until_idle: bool = False) -> None:
     from tunesmith.store import open_store
     from tunesmith.work.worker import work
 
-    work(settings, open_store(settings), only_job=job_id, until_idle=True, stop=stop)
+    work(settings, open_store(settings), only_job=only_job, until_idle=until_idle, stop=stop)
 
 
-def _show_until_done(
-    working: Future[None],
-    follower: Follower,
-    display: Display,
-    store: Store,
-    job_id: str,
-    interrupts: Interrupts,
-    stop: threading.Event,
-) -> None:
-    heard = 0
-    while not working.done():
-        if interrupts.count > heard:
-            heard = interrupts.count
-            if heard == 1:
-                display.say("pausing: the task saves a checkpoint and leaves (Ctrl+C again stops it at once)")
-                store.request_pause(job_id)
-            else:
-                display.say("stopping at once")
-                stop.set()
-        _show(follower, display)
-        wait([working], LOOK_INTERVAL_S)
-    _show(follower, display)
+def _stop(times: int, stop: threading.Event, folder: JobFolder, display: Display) -> None:
+    stop.set()
+    if times == 1:
+        display.say("pausing: the task saves a checkpoint and leaves (Ctrl+C again stops it at once)")
+        return
+    display.say("stopping at once")
+    newest = newest_attempt(folder)
+    if newest is not None:
+        _kill(newest[2])
+
+
+def _kill(attempt: AttemptFolder) -> None:
+    """Ends the attempt's process and its children, which form a session of their own, if it runs."""
+    with contextlib.suppress(NotFound):
+        said = read_json(attempt.pid_file)
+        if process.is_running(said["process"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(said["pid"], signal.SIGKILL)
 
 
 def _show(follower: Follower, display: Display) -> None:
