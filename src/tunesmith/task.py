@@ -1,0 +1,266 @@
+"""One attempt of one task, as a process: `python -m tunesmith.task FOLDER`.
+
+In: FOLDER/task.json, which says what to do and on what. Out: FOLDER/result.json, or error.json and an exit code of
+`errors`; in between the task's own files. The pid file comes first and is taken, not written: of two processes
+started for one attempt one does the work. SIGTERM means the same as the STOP file. Writes into its own folder only
+and opens no database, so an attempt that nobody waits for any more hurts nobody.
+
+The only file that knows both sides. Importing it loads the standard library; each task imports what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith import folder, process
+from tunesmith.errors import (
+    EXIT_DONE,
+    Cancelled,
+    FailedPrecondition,
+    Internal,
+    ResourceExhausted,
+    TunesmithError,
+)
+from tunesmith.folder import AttemptFolder
+
+if TYPE_CHECKING:
+    from tunesmith.catalog import BaseModel
+    from tunesmith.engine.model import Prepared
+    from tunesmith.spec import TuningPlan
+
+log = logging.getLogger(__name__)
+
+# Part of what made a result, so part of the model's lineage.
+_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+PROGRESS_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What task.json says."""
+
+    job: str
+    task: str
+    attempt: int
+    folder: AttemptFolder
+    plan: Path
+    base_models: Path
+    aliases: Mapping[str, str]
+    inputs: Mapping[str, AttemptFolder]
+    """The attempt that succeeded, of each task before this one."""
+    earlier: tuple[AttemptFolder, ...]
+    """Attempts of this task before this one, oldest first."""
+
+    def result_of(self, task: str) -> dict[str, Any]:
+        """The result.json of an earlier task."""
+        found: dict[str, Any] = folder.read_json(self.inputs[task].result)
+        return found
+
+
+TaskFunction = Callable[[Order], dict[str, Any]]
+
+
+def main(arguments: list[str] | None = None, functions: Mapping[str, TaskFunction] | None = None) -> int:
+    """Runs the attempt in the folder that is the only argument; the exit code."""
+    (path,) = sys.argv[1:] if arguments is None else arguments
+    attempt = AttemptFolder(Path(path).absolute())
+    if not take(attempt):
+        return EXIT_DONE
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: attempt.stop_file.touch())
+    try:
+        order = read_order(attempt)
+        log.info("started job=%s task=%s attempt=%d pid=%d", order.job, order.task, order.attempt, os.getpid())
+        result = (functions or FUNCTIONS)[order.task](order)
+        folder.write_json(attempt.result, {**result, "versions": versions()})
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the worker must be told)
+        return _report(attempt, error)
+    log.info("done")
+    return EXIT_DONE
+
+
+def take(attempt: AttemptFolder) -> bool:
+    """Makes this process the attempt's own, and says so in its pid file; False if another has done so before."""
+    me = process.own()
+    beside = attempt.root / f".pid.{os.getpid()}"
+    beside.write_text(json.dumps({"pid": os.getpid(), "process": me}) + "\n", "utf-8")
+    try:
+        # A link appears with its text, or fails if the name is taken.
+        os.link(beside, attempt.pid_file)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+    return True
+
+
+def read_order(attempt: AttemptFolder) -> Order:
+    """The attempt's task.json, its paths as paths."""
+    said = folder.read_json(attempt.task_file)
+    return Order(
+        job=said["job"],
+        task=said["task"],
+        attempt=said["attempt"],
+        folder=attempt,
+        plan=Path(said["plan"]),
+        base_models=Path(said["base_models"]),
+        aliases=said["aliases"],
+        inputs={task: AttemptFolder(Path(path)) for task, path in said["inputs"].items()},
+        earlier=tuple(AttemptFolder(Path(path)) for path in said["earlier"]),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of Tunesmith and of the libraries that compute, as installed; none is imported."""
+    found = {"python": platform.python_version(), "tunesmith": _own_version()}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def as_tunesmith_error(error: BaseException) -> TunesmithError:
+    """Ours as it is; memory and disk that ran out as ResourceExhausted; anything else as the bug it is."""
+    if isinstance(error, TunesmithError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or _is_device_out_of_memory(error):
+        return ResourceExhausted(
+            f"out of memory ({text}); set a smaller micro_batch_tokens, or shorten the longest rows"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceExhausted(f"the disk is full ({text}); free some space, then resume the job")
+    if isinstance(error, KeyboardInterrupt):
+        return Cancelled("interrupted from the keyboard")
+    return Internal(f"a bug, or a library that failed: {text}; the traceback is in the attempt's log.txt")
+
+
+def _report(attempt: AttemptFolder, error: BaseException) -> int:
+    known = as_tunesmith_error(error)
+    if known is error:
+        log.error("ended status=%s message=%s", known.status, known.message, exc_info=not isinstance(known, Cancelled))
+    else:
+        log.error("ended status=%s", known.status, exc_info=error)
+    folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    return known.exit_code
+
+
+def _is_device_out_of_memory(error: BaseException) -> bool:
+    # By name: torch.OutOfMemoryError, without importing torch. On a CPU its allocator raises a plain RuntimeError.
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _own_version() -> str:
+    from tunesmith import __version__
+
+    return __version__
+
+
+# The tasks.
+
+
+def validate(order: Order) -> dict[str, Any]:
+    """Checks the data and packs them for the base model: one folder of shards."""
+    from tunesmith.data import build
+
+    plan, base = _plan(order), _prepare(order)
+    shards = order.folder.out / "shards"
+    built = build.build(plan, base.folder, shards, on_progress=_progress(order.folder))
+    named = {"name": base.name, "folder": str(base.folder), "sha256": base.sha256}
+    return {**built.to_json(), "base": named, "shards": str(shards)}
+
+
+def tune(order: Order) -> dict[str, Any]:
+    """Trains on the packed data."""
+    from tunesmith.engine import train
+
+    checked = order.result_of("validate-dataset")
+    result = train.train(
+        _plan(order),
+        order.folder,
+        shards=Path(checked["shards"]),
+        base=_same_base(order, checked),
+        earlier=order.earlier,
+    )
+    return result.to_json()
+
+
+def evaluate(order: Order) -> dict[str, Any]:
+    """Compares the tuned model with its base, on the evaluation data and on general code."""
+    from tunesmith.engine import compare
+
+    checked = order.result_of("validate-dataset")
+    return compare.compare(
+        _plan(order),
+        order.folder,
+        shards=Path(checked["shards"]),
+        base=_same_base(order, checked),
+        found=_find(order),
+        tuned=Path(order.result_of("tune")["tuned"]),
+    )
+
+
+FUNCTIONS: Mapping[str, TaskFunction] = {"validate-dataset": validate, "tune": tune, "evaluate": evaluate}
+
+
+def _plan(order: Order) -> TuningPlan:
+    from tunesmith.spec import TuningPlan
+
+    return TuningPlan.model_validate(folder.read_json(order.plan))
+
+
+def _find(order: Order) -> BaseModel:
+    from tunesmith import catalog
+
+    return catalog.find(_plan(order).base_model, order.aliases, order.base_models).base
+
+
+def _prepare(order: Order) -> Prepared:
+    from tunesmith.engine import model
+
+    return model.prepare(_find(order), order.base_models)
+
+
+def _same_base(order: Order, checked: Mapping[str, Any]) -> Prepared:
+    """The base model; FailedPrecondition if its files are not those that the data were made ready for."""
+    base = _prepare(order)
+    if base.sha256 != checked["base"]["sha256"]:
+        raise FailedPrecondition(
+            f"base_model: the files in {base.folder} have changed since this job began "
+            f"(hash {base.sha256[:12]}, was {checked['base']['sha256'][:12]}); put them back, or start a new job"
+        )
+    return base
+
+
+def _progress(attempt: AttemptFolder) -> Callable[..., None]:
+    """Writes progress.json, a few times a second at most; Cancelled once the attempt is to stop."""
+    last_phase, last_s = "", 0.0
+
+    def on_progress(phase: str, done: int | None = None, total: int | None = None) -> None:
+        nonlocal last_phase, last_s
+        if attempt.stop_requested():
+            raise Cancelled(f"stopped while {phase}")
+        now = time.monotonic()
+        if phase != last_phase or now - last_s >= PROGRESS_INTERVAL_S:
+            last_phase, last_s = phase, now
+            counts = {"step": done, "steps": total}
+            folder.write_json(attempt.progress, {"phase": phase} | {k: v for k, v in counts.items() if v is not None})
+
+    return on_progress
+
+
+if __name__ == "__main__":
+    sys.exit(main())
