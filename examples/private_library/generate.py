@@ -6,9 +6,10 @@ Into DIR go train.jsonl and evaluation.jsonl (input_text, output_text), problems
 (the wanted answer to each problem, to check the tests with) and a copy of wharfline.py, against which the tests run.
 
 A task is a form (build a plan, run a flow, ask a plan) and a chain of idioms in it, each put into words in one of two
-ways, with names and numbers of its own. Chains of two idioms and more are dealt to three groups by a hash of (form, idioms in
-order), so that a chain that is asked in the problems never occurs in training, with any words, names or numbers; the
-same holds for the evaluation rows. Single idioms occur in training only. What a model can have learned are the idioms, not the answers.
+ways, with names and numbers of its own. Chains of two idioms and more are dealt to three groups by a hash of (form,
+idioms in order), so that a chain that is asked in the problems never occurs in training, with any words, names or
+numbers; the same holds for the evaluation rows. Single idioms occur in training only. What a model can have learned
+are the idioms, not the answers.
 Every test is one that a wrong answer fails: for each problem, answers with a step left out or a number changed are run
 too, and inputs are drawn until each of them gives another result.
 """

@@ -41,7 +41,10 @@ def local_sampler(base_model: str, tuned: Path | None) -> Sampler:
         settings = read_settings(os.environ)
         base = catalog.find(base_model, settings.aliases, settings.base_models).base
         generator = Generator.load(prepare(base, settings.base_models), base, tuned)
-        asked = [Conversation(0, "generation", None, (Message("user", prompt),)) for prompt in prompts]
+        asked = [
+            Conversation(line=1, kind="generation", context=None, messages=(Message("user", prompt, False),), fim=None)
+            for prompt in prompts
+        ]
         return generator.answer(asked, max_output_tokens=MAX_OUTPUT_TOKENS)
 
     return sample

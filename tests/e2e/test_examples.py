@@ -132,11 +132,13 @@ def verdict_of(problem: Problem, code: str):
 
 
 def test_score_judges_stored_answers_again(data, tmp_path):
-    lines = (data / "answers.jsonl").read_text("utf-8").replace("seal()", "open()", 3)
-    (tmp_path / "completions.jsonl").write_text(lines, "utf-8")
-    arguments = ["--problems", data / "problems.jsonl", "--output", tmp_path, "--again"]
+    for source, target in (("problems", "problems"), ("answers", "completions")):
+        lines = (data / f"{source}.jsonl").read_text("utf-8").splitlines(keepends=True)[:10]
+        (tmp_path / f"{target}.jsonl").write_text("".join(lines).replace("def ", "class ", 3), "utf-8")
+    (tmp_path / "wharfline.py").write_bytes((data / "wharfline.py").read_bytes())
+    arguments = ["--problems", tmp_path / "problems.jsonl", "--output", tmp_path, "--again"]
     done = subprocess.run([sys.executable, EXAMPLE / "score.py", *arguments], capture_output=True, text=True)
-    assert done.stdout.startswith("pass@1 96.2% (77 of 80"), done
+    assert done.stdout.startswith("pass@1 70.0% (7 of 10, 95 % interval"), done
 
 
 def test_run_refuses_a_folder_that_holds_something(tmp_path):
