@@ -6,8 +6,8 @@ Into DIR go train.jsonl and evaluation.jsonl (input_text, output_text), problems
 (the wanted answer to each problem, to check the tests with) and a copy of wharfline.py, against which the tests run.
 
 A task is a form (build a plan, run a flow, ask a plan) and a chain of idioms in it, each put into words in one of two
-ways, with names and numbers of its own. Chains of two idioms and more are dealt to three groups by a hash of (form,
-idioms in order), so that a chain that is asked in the problems never occurs in training, with any words, names or
+ways, with names and numbers of its own. Chains of two idioms and more are dealt to three groups by their idioms in
+order, so that a chain that is asked in the problems never occurs in training, with any words, names or
 numbers; the same holds for the evaluation rows. Single idioms occur in training only. What a model can have learned
 are the idioms, not the answers.
 Every test is one that a wrong answer fails: for each problem, answers with a step left out or a number changed are run
@@ -17,7 +17,6 @@ too, and inputs are drawn until each of them gives another result.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 import re
@@ -54,7 +53,10 @@ FIRST_WORDS = (
 )
 LAST_WORDS = ("haul", "run", "barge", "load", "trip", "watch", "crew", "stage", "leg", "tide")
 
-GROUPS = {"problems": range(20), "evaluation": range(20, 35), "train": range(35, 100)}
+# One chain of five is asked, one evaluated, three are trained on. The weights spread every idiom evenly over the
+# groups in each place of a chain, which a hash would not do with so few idioms.
+GROUPS = ("problems", "evaluation", "train", "train", "train")
+PLACE_WEIGHTS = (1, 3, 2)
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Task:
     def group(self) -> str:
         if len(self.pieces) == 1:
             return "train"  # one idiom is no chain: holding it out would hold the idiom out
-        percent = int(hashlib.sha256(" ".join(self.chain).encode()).hexdigest(), 16) % 100
-        return next(name for name, percents in GROUPS.items() if percent in percents)
+        places = zip(PLACE_WEIGHTS, self.chain[1:], strict=False)
+        return GROUPS[sum(weight * IDIOMS.index(idiom) for weight, idiom in places) % len(GROUPS)]
 
     @property
     def code(self) -> str:
@@ -108,8 +110,7 @@ def program(form: str, name: str, start: str, pieces: tuple[Piece, ...]) -> str:
         stages = " >> ".join([f"draw({repr_text(start)})", *(piece.code for piece in pieces)])
         imports = ", ".join(["draw", *needs])
         return f"from wharfline import {imports}\n\n\ndef {name}(log):\n    return ({stages}).run(log)\n"
-    imports = f"from wharfline import {', '.join(needs)}\n\n\n" if needs else ""
-    return f"{imports}def {name}(plan):\n    return {', '.join(piece.code for piece in pieces)}\n"
+    return f"def {name}(plan):\n    return {', '.join(piece.code for piece in pieces)}\n"
 
 
 # -- idioms: a function of a random source makes one piece ----------------------------------------------------------
@@ -255,25 +256,26 @@ def on_deck(rng: random.Random) -> Piece:
 def heaviest(rng: random.Random) -> Piece:
     fallback = rng.choice(FALLBACKS)
     words = two_ways(rng, f"the heaviest good or '{fallback}'", f"its largest parcel's good, else '{fallback}'")
-    return Piece("heaviest", words, f"settle(plan.heaviest(), otherwise={repr_text(fallback)})", "settle")
+    return Piece("heaviest", words, f"plan.heaviest().settle(otherwise={repr_text(fallback)})")
 
 
 def admit(rng: random.Random) -> Piece:
     good, tons = rng.choice(GOODS), rng.randint(2, 40)
     words = two_ways(rng, f"whether {tons} tons of {good} may come", f"the answer to {tons} more tons of {good}")
-    return Piece("admit", words, f"settle(plan.admit({repr_text(good)}, {tons}))", "settle")
+    return Piece("admit", words, f"plan.admit({repr_text(good)}, {tons}).settle()")
 
 
 def passes(rng: random.Random) -> Piece:
     lock, fallback = rng.choice(PLACES), rng.choice(FALLBACKS)
     words = two_ways(rng, f"the number of {lock} lock or '{fallback}'", f"where {lock} lock comes, else '{fallback}'")
-    return Piece("passes", words, f"settle(plan.passes({repr_text(lock)}), otherwise={repr_text(fallback)})", "settle")
+    return Piece("passes", words, f"plan.passes({repr_text(lock)}).settle(otherwise={repr_text(fallback)})")
 
 
 PLAN_STEPS: tuple[Maker, ...] = (stow, bar, cap, ballast, via, fly, man, tow)
 FLOW_STEPS: tuple[Maker, ...] = (keep_above, keep_below, skip, thin, scale, lift, clip, gaps)
 FLOW_ENDS: tuple[Maker, ...] = (total, peak, ebb, count, final)
 QUERIES: tuple[Maker, ...] = (burden, room, aboard, on_deck, heaviest, admit, passes)
+IDIOMS = tuple(maker.__name__ for maker in PLAN_STEPS + FLOW_STEPS + FLOW_ENDS + QUERIES)
 
 
 # -- tasks ----------------------------------------------------------------------------------------------------------
@@ -348,10 +350,11 @@ def query_input(rng: random.Random) -> str:
 
 
 def wrong_programs(task: Task) -> Iterator[str]:
-    """The wanted answer with a piece left out, with another end, a number one higher, or another word of its kind."""
-    for index in range(len(task.pieces)):
-        if task.form == "flow" and index < len(task.pieces) - 1:
-            yield program(task.form, task.name, task.start, task.pieces[:index] + task.pieces[index + 1 :])
+    """The wanted answer with a piece left out, another order or end, a number one higher, another word of its kind."""
+    for index in range(len(task.pieces) - (task.form == "flow")):
+        yield program(task.form, task.name, task.start, task.pieces[:index] + task.pieces[index + 1 :])
+    if task.form == "query":
+        yield program(task.form, task.name, task.start, task.pieces[::-1])
     if task.form == "flow":
         ends = [make(random.Random(0), (end,), 1) for end in FLOW_ENDS]
         others = [end for end in ends if end[0].idiom != task.pieces[-1].idiom]

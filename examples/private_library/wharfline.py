@@ -4,10 +4,10 @@ It has the habits of a real private library: words of its own, two styles, one c
 
     manifests   a builder: open_manifest(harbor), then steps that return the manifest, then seal() -> Plan
     flows       pipelines joined with >>: draw(gauge) >> keep(above=3) >> total(), run on a log of readings
-    outcomes    nothing raises for what a skipper can cause: checks answer a Clear or a Snag, and settle() unwraps
+    outcomes    nothing raises for what a skipper can cause: a Plan answers a Clear or a Snag, and settle() unwraps both
 
     plan = open_manifest("Osby").stow("salt", 4, deck="low").cap(20).seal()
-    settle(plan.admit("coal", 9), otherwise="held")
+    plan.admit("coal", 9).settle(otherwise="held")
     (draw("depth") >> keep(above=3) >> total()).run({"depth": [2, 5, 4]})
 """
 
@@ -34,7 +34,11 @@ class WharfError(Exception):
 class Clear:
     """Nothing stands in the way; `worth` is what was asked for."""
 
-    worth: object = True
+    worth: object
+
+    def settle(self, otherwise: object = None) -> object:
+        """The worth, whatever is offered instead."""
+        return self.worth
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,12 @@ class Snag:
 
     why: str
 
+    def settle(self, otherwise: object = None) -> object:
+        """What is offered instead, or the snag's word if nothing is."""
+        return self.why if otherwise is None else otherwise
+
 
 Outcome = Clear | Snag
-
-
-def settle(outcome: Outcome, otherwise: object = None) -> object:
-    """The worth of a Clear; for a Snag `otherwise`, or the snag's word if there is none."""
-    if isinstance(outcome, Clear):
-        return outcome.worth
-    return outcome.why if otherwise is None else otherwise
 
 
 # -- manifests ----------------------------------------------------------------------------------------------------

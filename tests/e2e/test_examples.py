@@ -69,7 +69,7 @@ def test_every_prompt_has_the_production_form_and_every_answer_ends_cleanly(data
         assert row["input_text"].endswith(".")
         assert row["output_text"].startswith("```python\n")
         assert row["output_text"].endswith("\n```")
-        assert "\ndef " in row["output_text"]
+        assert row["output_text"].count("\ndef ") == 1
         compile(row["output_text"][len("```python\n") : -len("```")], "answer", "exec")
     for row in read(data / "problems.jsonl"):
         assert row["prompt"].startswith("Write the code in Python with wharfline: ")
@@ -153,9 +153,9 @@ def test_the_library_answers_as_its_documentation_says():
     library = load("wharfline")
     plan = library.open_manifest("Osby").stow("salt", 4, deck="low").cap(20).seal()
     assert plan.on_deck("low") == ["salt"]
-    assert library.settle(plan.admit("coal", 9), otherwise="held") == 7
-    assert library.settle(plan.admit("coal", 99), otherwise="held") == "held"
-    assert library.settle(plan.admit("coal", 99)) == "full"
+    assert plan.admit("coal", 9).settle(otherwise="held") == 7
+    assert plan.admit("coal", 99).settle(otherwise="held") == "held"
+    assert plan.admit("coal", 99).settle() == "full"
     flow = library.draw("depth") >> library.keep(above=3) >> library.total()
     assert flow.run({"depth": [2, 5, 4]}) == 9
     with pytest.raises(library.WharfError, match="needs an end"):
