@@ -1,4 +1,4 @@
-"""What a job is to do: a TuningSpec as its caller asks, completed by `resolve` into a TuningPlan, which the engine obeys.
+"""What a job is to do: a TuningSpec as its caller asks, completed by `resolve` into a TuningPlan, for the engine.
 
 A spec may leave things open; a plan leaves nothing open: every default is filled, every name looked up, and no
 value in it means "whatever is usual". Both are frozen, refuse unknown fields and are stored as JSON; the plan's
@@ -99,6 +99,8 @@ class TuningSpec(Frozen):
     """Examples per step; the accelerator's batch size if left out."""
     checkpoint_interval: Annotated[int, Field(ge=1)] = 20
     """Steps between checkpoints: what a crash loses at most."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products. auto: float32 on a CPU, on a GPU the fastest that it has."""
     micro_batch_tokens: Annotated[int, Field(ge=16)] | None = None
     """Tokens computed at once: bounds the memory, changes no result. Sized to the device if left out."""
 

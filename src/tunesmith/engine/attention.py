@@ -57,7 +57,7 @@ def flat_attention(
         key_1KTD = key_1KTD.repeat_interleave(heads_per_key, 1)
         value_1KTD = value_1KTD.repeat_interleave(heads_per_key, 1)
     outputs = []
-    runs = (tensor.split(lengths, 2) for tensor in (query_1HTD, key_1KTD, value_1KTD))
+    runs = (torch.split(tensor, lengths, 2) for tensor in (query_1HTD, key_1KTD, value_1KTD))
     for query, key, value in zip(*runs, strict=True):
         if softcap is not None:
             outputs.append(_softcapped(query, key, value, scaling, window, softcap))

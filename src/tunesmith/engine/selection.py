@@ -2,8 +2,8 @@
 
 Early stopping is on token accuracy, as in the reference product (S44). An evaluation improves if its accuracy is
 at least MIN_GAIN above the bar, and then becomes the bar; after PATIENCE evaluations in a row without improvement
-the run stops. The base's own evaluation (step 0) is the first bar; small gains add up until they count. `replay` shows the decision after every evaluation, so that
-anybody can check a finished run from its metrics file.
+the run stops. The base's own evaluation (step 0) is the first bar; small gains add up until they count. `replay`
+shows the count after every evaluation, so that anybody can check a finished run from its metrics file.
 
 Selection is by evaluation loss, since accuracy is flat where answers still get better (docs/decisions.md): the
 lowest loss wins, of equals the later step. Step 0 is the base and never a candidate; `base_is_best` says so aloud.
@@ -11,11 +11,18 @@ lowest loss wins, of equals the later step. Step 0 is the base and never a candi
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MIN_GAIN = 0.001
 PATIENCE = 3
+
+# Training losses that the divergence rule looks at: five windows of twenty steps.
+_WINDOWS, _WINDOW_STEPS = 5, 20
+LOSSES_KEPT = _WINDOWS * _WINDOW_STEPS
+_RISE_NATS = 0.5
 
 
 class Evaluation(NamedTuple):
@@ -56,3 +63,21 @@ def base_is_best(evaluations: Sequence[Evaluation]) -> bool:
     base = [e.loss for e in evaluations if e.step == 0]
     trained = [e.loss for e in evaluations if e.step > 0]
     return bool(base and trained) and base[0] <= min(trained)
+
+
+def divergence(losses: Sequence[float]) -> str | None:
+    """Why the run is not learning any more, from its training losses up to now; None if all is well.
+
+    A loss of exactly 0 means that nothing is being predicted. A rise over five windows of 20 steps in a row, by half
+    a nat in all, is a rate that is too high.
+    """
+    if losses and losses[-1] == 0.0:
+        return "the loss became exactly 0"
+    recent = losses[-LOSSES_KEPT:]
+    if len(recent) < LOSSES_KEPT:
+        return None
+    means = [math.fsum(recent[i : i + _WINDOW_STEPS]) / _WINDOW_STEPS for i in range(0, LOSSES_KEPT, _WINDOW_STEPS)]
+    rising = all(later > earlier for earlier, later in itertools.pairwise(means))
+    if rising and means[-1] - means[0] > _RISE_NATS:
+        return f"the loss rose for {LOSSES_KEPT} steps, from {means[0]:.2f} to {means[-1]:.2f}"
+    return None

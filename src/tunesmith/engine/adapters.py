@@ -1,0 +1,120 @@
+"""What trains: low-rank adapters on all linear layers (PEFT), or every weight; and how the result is written.
+
+The tuned adapter is a folder in PEFT's own layout, the fully tuned model one in transformers' own, so that both load
+without Tunesmith. `load_tuned` opens either. Export is in `export.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith import folder
+from tunesmith.engine.device import Device
+from tunesmith.engine.model import LanguageModel, Prepared, load
+from tunesmith.spec import Adapter, TuningPlan
+
+ADAPTER, MODEL = "adapter", "model"
+_TOKENIZER_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "chat_template*",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+)
+
+
+class Trainable:
+    """The model with what trains in it. `parameters` maps names to the tensors that the optimizer updates."""
+
+    def __init__(self, model: LanguageModel, peft_model: Any | None) -> None:
+        self.model = model
+        self.peft_model = peft_model
+        owner = peft_model if peft_model is not None else model.causal_lm
+        self.parameters: Mapping[str, torch.nn.Parameter] = {
+            name: parameter for name, parameter in owner.named_parameters() if parameter.requires_grad
+        }
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters.values())
+
+    @torch.no_grad()
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Copies weights saved from `parameters` back into them; every name must be there."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(weights[name])
+
+    def save(self, out: Path, base: Prepared) -> Path:
+        """Writes the tuned result below `out`, complete or not at all; returns its folder."""
+        target = out / (ADAPTER if self.peft_model is not None else MODEL)
+        with folder.sealed(target) as temporary:
+            if self.peft_model is not None:
+                # The embeddings are frozen; told so, PEFT does not look for the base on a hub to find out.
+                self.peft_model.save_pretrained(temporary, save_embedding_layers=False)
+                (temporary / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the registry writes a true one
+            else:
+                self.model.causal_lm.save_pretrained(temporary)
+                copy_tokenizer(base.folder, temporary)
+            folder.write_json(temporary / "base.json", {"name": base.name, "sha256": base.sha256})
+        return target
+
+
+def make_trainable(plan: TuningPlan, base: Prepared, device: Device) -> Trainable:
+    """The base model with new adapters (seeded by the plan), or with every weight set to train in float32."""
+    if plan.adapter is None:
+        model = load(base.folder, device, master_weights=True)
+        model.causal_lm.requires_grad_(True)
+        return Trainable(model, None)
+    model = load(base.folder, device)
+    return Trainable(model, _add_adapters(model, plan.adapter, base, plan.spec.seed))
+
+
+def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
+    """The tuned model for measuring and answering: adapter folder beside its base, or a whole model's folder."""
+    if not (tuned / "adapter_config.json").is_file():
+        return load(tuned, device)
+    from peft import PeftModel
+
+    model = load(base.folder, device)
+    PeftModel.from_pretrained(model.causal_lm, tuned, is_trainable=False)  # puts its layers into the model itself
+    return model
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """The files that turn text into tokens, as they are."""
+    for pattern in _TOKENIZER_FILES:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
+
+
+def reload_settings(tuned: Path) -> dict[str, Any]:
+    """PEFT's own description of an adapter folder."""
+    settings: dict[str, Any] = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
+    return settings
+
+
+def _add_adapters(model: LanguageModel, adapter: Adapter, base: Prepared, seed: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    layout = LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        torch.manual_seed(seed)
+        peft_model = get_peft_model(model.causal_lm, layout)
+    peft_model.peft_config["default"].base_model_name_or_path = base.name.removeprefix("hf:")
+    peft_model.eval()
+    return peft_model

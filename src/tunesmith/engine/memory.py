@@ -1,0 +1,80 @@
+"""How many tokens are computed at once, so that a step fits the memory of its device, and what to say when it does not.
+
+What a step keeps for its backward pass grows with the tokens of a micro-batch alone: about 14 values of the hidden
+width and 6 of the MLP's width per layer and token (measured on Llama-like models with adapters on all linear layers).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tunesmith.engine.device import Device
+from tunesmith.spec import TuningPlan
+
+if TYPE_CHECKING:
+    from tunesmith.engine.adapters import Trainable
+
+# More than this brings no speed, only memory: products of 1,024 rows run at a CPU's peak.
+MAX_TOKENS_CPU, MAX_TOKENS_CUDA = 1024, 32_768
+_MIN_TOKENS = 256
+_SHARE = 0.5
+_HIDDEN_VALUES, _MLP_VALUES = 14, 6
+
+
+def micro_batch_tokens(plan: TuningPlan, trainable: Trainable, device: Device, longest: int) -> int:
+    """The plan's own figure, else what half of the free memory holds. Turns on recomputation if `longest` needs it."""
+    if plan.spec.micro_batch_tokens is not None:
+        return plan.spec.micro_batch_tokens
+    settings = trainable.model.causal_lm.config.get_text_config()
+    optimizer_bytes = 12 * trainable.num_parameters  # two averages and a gradient, float32
+    room = _SHARE * max(free_bytes(device) - optimizer_bytes, 0)
+    fits = int(room / activation_bytes_per_token(settings, device.dtype))
+    if fits < longest:
+        trainable.model.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+        trainable.model.causal_lm.train()  # recomputation is off in eval mode; there is no dropout to switch on
+        _without_dropout(trainable.model.causal_lm)
+        fits = max(fits, longest)
+    return min(max(fits, _MIN_TOKENS), MAX_TOKENS_CUDA if device.is_cuda else MAX_TOKENS_CPU)
+
+
+def activation_bytes_per_token(settings: Any, dtype: torch.dtype) -> int:
+    """Bytes that one token of a micro-batch keeps for the backward pass."""
+    width, layers = settings.hidden_size, settings.num_hidden_layers
+    mlp = getattr(settings, "intermediate_size", None) or 4 * width
+    return int(layers * (_HIDDEN_VALUES * width + _MLP_VALUES * mlp) * dtype.itemsize)
+
+
+def free_bytes(device: Device) -> int:
+    """Memory of the device that nobody uses now."""
+    if device.is_cuda:
+        free, _ = torch.cuda.mem_get_info(device.torch_device)
+        return int(free)
+    return available_host_bytes()
+
+
+def available_host_bytes() -> int:
+    """What the kernel says programs can still get (MemAvailable), within this process's control group's limit."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def message(step: int, longest: int, device: Device) -> str:
+    """What to tell somebody whose longest example does not fit."""
+    return (
+        f"out of memory at step {step} on {device.name}: its longest example has {longest:,} tokens and does not fit "
+        "even alone. Shorten that row, lower max_context_length, or use a smaller base model or tuning_method lora"
+    )
+
+
+def _without_dropout(model: torch.nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - not a field of torch's Module
