@@ -836,7 +836,13 @@ def _cancel_pending_tasks(connection: sa.Connection, job: int, now_s: float) -> 
 
 
 def _cancelled(now_s: float) -> dict[str, Any]:
-    error = {"status": "CANCELLED", "message": "cancelled on request", "retryable": False, "details": {}}
+    error = {
+        "status": "CANCELLED",
+        "message": "cancelled on request",
+        "retryable": False,
+        "details": {},
+        "exit_code": 3,
+    }
     return {"message": "cancelled on request", "error": error, "end_time": now_s, "wanted": "run"}
 
 

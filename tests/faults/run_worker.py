@@ -1,7 +1,11 @@
-"""A worker process over the stand-in tasks: `python -m faults.run_worker HOME [JOB]`, with waits that suit a test."""
+"""A worker process over the stand-in tasks, with waits that suit a test: `python -m faults.run_worker HOME [JOB]`.
+
+DIE_AT=METHOD:before|after in its environment makes it kill itself around its first call of that method of the store.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -9,12 +13,13 @@ import sys
 import threading
 from pathlib import Path
 
+from tunesmith import store as store_module
 from tunesmith.settings import Settings
-from tunesmith.store import open_store
+from tunesmith.store import Store, open_store
 from tunesmith.work.executors import LocalExecutor
 from tunesmith.work.worker import Timing, work
 
-TIMING = Timing(poll_s=0.02, lease_s=2.0, heartbeat_s=0.3, silence_s=30.0, grace_s=10.0, kill_grace_s=1.0)
+TIMING = Timing(poll_s=0.02, lease_s=2.0, heartbeat_s=0.3, silence_s=4.0, grace_s=2.0, kill_grace_s=0.5)
 COMMAND = (sys.executable, "-m", "faults.slow_task")
 
 
@@ -22,10 +27,28 @@ def main() -> None:
     settings = Settings(Path(sys.argv[1]))
     only_job = sys.argv[2] if len(sys.argv) > 2 else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    store_module.BUSY_TIMEOUT_S = float(os.environ.get("BUSY_TIMEOUT_S", "10"))
+    if die_at := os.environ.get("DIE_AT"):
+        _die_at(*die_at.split(":"))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     executor = LocalExecutor(os.environ, COMMAND)
     work(settings, open_store(settings), only_job=only_job, stop=stop, executor=executor, timing=TIMING)
+
+
+def _die_at(method: str, when: str) -> None:
+    cls = LocalExecutor if method == "start" else Store
+    real = getattr(cls, method)
+
+    @functools.wraps(real)
+    def dying(*arguments, **named):
+        answer = None if when == "before" else real(*arguments, **named)
+        if answer is not None or method != "claim":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer if when == "after" else real(*arguments, **named)
+
+    setattr(cls, method, dying)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def evaluate(order: Order) -> dict[str, Any]:
 
 
 def _resume(order: Order) -> tuple[int, str]:
-    """Step and weights of the newest whole checkpoint of any attempt; its metrics up to there, as a real engine does."""
+    """Step and weights of the newest whole checkpoint of any attempt; its metrics up to there are taken over."""
     found = [c for attempt in order.earlier for c in attempt.checkpoints.glob("step-*")]
     for path in sorted(found, key=lambda p: p.name, reverse=True):
         try:

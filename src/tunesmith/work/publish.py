@@ -9,6 +9,7 @@ Opens no tensors: weights are copied as they are, after their hashes were checke
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Mapping
@@ -38,28 +39,31 @@ class Published:
     metrics: Mapping[str, Any]
 
 
-def publish(
-    job: Job, inputs: Mapping[str, AttemptFolder], *, name: str, target: Path, attempt: int, now_s: float
-) -> Published:
+def publish(job: Job, inputs: Mapping[str, AttemptFolder], *, name: str, target: Path, now_s: float) -> Published:
     """Makes the folder `target` of the model `name`, unless it is there; DataLoss if the tuned weights are damaged.
 
     inputs  the attempt that succeeded, of each task before this one
-    attempt  of this task: two attempts never write to the same place
     """
     results = {task: folder.read_json(found.result) for task, found in inputs.items()}
     if not _is_whole(target):
         lineage = _lineage(job, results, name, now_s)
-        staging = _staging(target, attempt)
+        # A name of its own: a worker that was taken for dead may be filling one too.
+        staging = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
         with folder.sealed(staging) as unfinished:
             _fill(unfinished, job.plan, inputs, results, name, lineage)
         _move(staging, target)
-    _remove_leftovers(target, attempt)
     reference, base_model = job.plan.reference, job.plan.base_model
     return Published(
         labels={resources.BASE_MODEL_LABEL: resources.base_model_label(base_model, reference)},
         lineage=folder.read_json(target / LINEAGE),
         metrics=_metrics(results),
     )
+
+
+def remove_leftovers(target: Path) -> None:
+    """What killed workers left beside the folder of a model that is registered now."""
+    for left in target.parent.glob(f".*{target.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(
@@ -120,25 +124,14 @@ def _is_whole(target: Path) -> bool:
 
 
 def _move(staging: Path, target: Path) -> None:
-    """Gives the finished folder its name; if another attempt's has it already, that one is as good."""
+    """Gives the finished folder its name; if another worker's has it already, that one is as good."""
     try:
         os.rename(staging, target)
     except OSError:
         if not _is_whole(target):
             raise
+        shutil.rmtree(staging)
     folder.sync_directory(target.parent)
-
-
-def _remove_leftovers(target: Path, attempt: int) -> None:
-    """What this attempt and those before it left. A later one may be at work: its worker took this one for dead."""
-    for number in range(1, attempt + 1):
-        name = _staging(target, number).name
-        for left in (name, f".{name}.tmp"):
-            shutil.rmtree(target.with_name(left), ignore_errors=True)
-
-
-def _staging(target: Path, attempt: int) -> Path:
-    return target.with_name(f".{target.name}-attempt-{attempt}")
 
 
 def _without_paths(result: Mapping[str, Any]) -> dict[str, Any]:

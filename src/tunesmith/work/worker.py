@@ -40,7 +40,7 @@ from tunesmith.settings import Settings
 from tunesmith.store import Claim, Ending, Job, Store
 from tunesmith.task import as_tunesmith_error
 from tunesmith.work.executors import Executor, LocalExecutor, Status
-from tunesmith.work.publish import Published, publish
+from tunesmith.work.publish import Published, publish, remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -262,15 +262,14 @@ class Worker:
             return _Process(self.executor, handle, self.timing.kill_grace_s), handle
         inputs = {task: AttemptFolder(Path(path)) for task, path in order["inputs"].items()}
         name, target = self.store.model_name(job), self.store.model_folder(job)
-        number, now_s = claim.attempt, time.time()
-        return _Upload(
-            lambda: publish(job, inputs, name=name, target=target, attempt=number, now_s=now_s), attempt.log
-        ), str(attempt.root)
+        now_s = time.time()
+        upload = _Upload(lambda: publish(job, inputs, name=name, target=target, now_s=now_s), attempt.log)
+        return upload, str(attempt.root)
 
     def _give_up(self, claim: Claim, error: Exception) -> None:
         log.error("not started job=%s task=%s", claim.job, claim.task, exc_info=error)
         known = as_tunesmith_error(error)
-        ending = Ending("failed", known.to_json(), retryable=known.retryable)
+        ending = Ending("failed", _said(known), retryable=known.retryable)
         with contextlib.suppress(Aborted):
             self.store.settle(claim, ending, now_s=time.time())
 
@@ -296,7 +295,7 @@ class Worker:
                 raise
             log.error("giving up job=%s task=%s", watch.claim.job, watch.claim.task, exc_info=error)
             watch.running.end()
-            watch.ending = Ending("failed", as_tunesmith_error(error).to_json())
+            watch.ending = Ending("failed", _said(as_tunesmith_error(error)))
 
     def _keep(self, watch: Watch) -> None:
         now_s = time.monotonic()
@@ -338,13 +337,13 @@ class Worker:
         if error is None:
             return Ending("succeeded", step=step)
         if not isinstance(error, Cancelled):
-            return Ending("failed", error.to_json(), retryable=error.retryable, step=step)
+            return Ending("failed", _said(error), retryable=error.retryable, step=step)
         wanted = self.store.job(watch.claim.job).wanted
         if wanted != "run":
             return Ending("paused" if wanted == "pause" else "cancelled", step=step)
         # Stopped by a worker that ended, or by somebody from outside: it goes on where it saved.
         interrupted = Unavailable(f"attempt {watch.claim.attempt} was interrupted: {error.message}")
-        return Ending("failed", interrupted.to_json(), retryable=True, counts=False, step=step)
+        return Ending("failed", _said(interrupted), retryable=True, counts=False, step=step)
 
     def _settle(self, watch: Watch) -> None:
         claim, ending = watch.claim, watch.ending
@@ -358,6 +357,7 @@ class Worker:
                 metrics=published.metrics,
                 now_s=time.time(),
             )
+            remove_leftovers(self.store.model_folder(watch.job))
         else:
             self.store.settle(claim, ending, now_s=time.time())
         log.info("settled job=%s task=%s outcome=%s", claim.job, claim.task, ending.outcome)
@@ -384,7 +384,7 @@ class _Process:
     def error_of(self, watch: Watch, status: Status) -> TunesmithError | None:
         if watch.attempt.result.exists():
             return None
-        where = f"{watch.claim.task} (attempt {watch.claim.attempt})"
+        where = watch.claim.task
         if watch.killed is not None:
             text = f"{where} {watch.killed} and was ended by force"
             return Unavailable(text) if watch.asked_s is None else Cancelled(text)
@@ -443,6 +443,11 @@ def _last_line(log_file: Path) -> str:
     except FileNotFoundError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _said(error: TunesmithError) -> dict[str, Any]:
+    """As a task's error.json: the exit code tells errors of one status apart."""
+    return {**error.to_json(), "exit_code": error.exit_code}
 
 
 def _signs_of_life(attempt: AttemptFolder) -> tuple[int, ...]:
