@@ -47,7 +47,8 @@ bench: $(BENCH_INSTALLED) ## measure against other trainers; figures go to build
 	@set -e; for file in benchmarks/bench_*.py; do \
 		echo "running $$file"; $(BIN)/python "$$file" --output build/bench; done
 
-docs: $(INSTALLED) ## compare the documents with the code
+docs: $(INSTALLED) ## write the tables of docs/commands.md, and compare the documents with the code
+	@$(BIN)/python docs/fill.py
 	@$(BIN)/python -m pytest tests/unit/test_docs.py
 
 fmt: $(INSTALLED) ## format the code and mend what can be mended by itself

@@ -100,7 +100,10 @@ TunedArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Resource name, numeric id or display name of a tuned model.")
 ]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", min=0.0, max=2.0, help="0: the likeliest answer, always the same.")
+    float,
+    typer.Option(
+        "--temperature", min=0.0, max=2.0, metavar="NUMBER", help="0: the likeliest answer, always the same."
+    ),
 ]
 AnswerTokensOption = Annotated[int, typer.Option("--max-output-tokens", min=1, metavar="N", help="Longest answer.")]
 
