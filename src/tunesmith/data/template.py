@@ -201,9 +201,11 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def _check(self, name: str, values: Sequence[Any], named: Mapping[str, Any]) -> None:
         """Refuses a call whose result could be huge; `values` begins with the text that it is made of."""
         self.tick()
-        sizes = [self._measure(value) for value in (*values, *named.values())]
+        given = (*values, *named.values())
+        sizes = [self._measure(value) for value in given]
         if name in _MULTIPLYING:
-            self._fits(math.prod(size + 1 for size in sizes))
+            widths = [abs(value) if isinstance(value, int) else 0 for value in given]
+            self._fits(math.prod(size + width + 1 for size, width in zip(sizes, widths, strict=True)))
         if name == "format" and isinstance(values[0], str):
             _refuse_wide(values[0])
         if name == "translate":

@@ -10,7 +10,7 @@ checkpoints/step-000020/
 
 Position, weights, optimizer and random state are one atomic thing. `newest_valid` reads every byte before it
 trusts a checkpoint; a damaged one is named in the log and the one before it is used. It refuses checkpoints of another
-base, data set or plan. Only the newest two and the best are kept.
+base, data set or plan. Only the newest two are kept, and of each the best one before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tunesmith import folder
 from tunesmith.engine.adapters import Trainable
 from tunesmith.engine.optim import Course
 from tunesmith.engine.selection import Evaluation, best_step
-from tunesmith.errors import DataLoss, FailedPrecondition
+from tunesmith.errors import DataLoss, FailedPrecondition, NotFound
 from tunesmith.folder import AttemptFolder
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def save(
         save_file(_optimizer_tensors(trainable, optimizer), temporary / OPTIMIZER)
         save_file({"torch_cpu": torch.get_rng_state()}, temporary / RANDOM)
         folder.write_json(temporary / STATE, {"origin": origin._asdict(), **asdict(state)})
-    _drop_old(attempt.checkpoints, best_step(state.evaluations))
+    _drop_old(attempt.checkpoints)
     return target
 
 
@@ -124,7 +124,7 @@ def newest_valid(attempts: Sequence[AttemptFolder], origin: Origin) -> Found | N
             best = best_step(state.evaluations)
             if best is not None and best != state.step:
                 folder.verify(step_folder(path.parent, best))
-        except (DataLoss, OSError) as error:
+        except (DataLoss, NotFound, OSError) as error:
             log.warning("event=checkpoint_refused path=%s reason=%s", path, error)
             continue
         _refuse_other_run(found_origin, origin, path)
@@ -172,11 +172,12 @@ def _optimizer_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer) -
     }
 
 
-def _drop_old(checkpoints: Path, best: int | None) -> None:
+def _drop_old(checkpoints: Path) -> None:
+    """Keeps the newest ones and what each of them would select: going back to one must not lose its best."""
     present = sorted(checkpoints.glob("step-*"))
-    keep = set(present[-KEEP_NEWEST:])
-    if best is not None:
-        keep.add(step_folder(checkpoints, best))
+    newest = present[-KEEP_NEWEST:]
+    bests = [best_step(_read_state(path)[0].evaluations) for path in newest]
+    keep = {*newest, *(step_folder(checkpoints, best) for best in bests if best is not None)}
     for path in present:
         if path not in keep:
             shutil.rmtree(path)

@@ -33,7 +33,7 @@ class Generator:
         self._renderer = renderer
         self._context_tokens = context_tokens
         # Decoding has one query row against a cache: the flat attention of training is not made for it.
-        model.causal_lm.set_attn_implementation("sdpa")
+        model.causal_lm.set_attn_implementation("sdpa" if model.causal_lm._supports_sdpa else "eager")
 
     @classmethod
     def load(

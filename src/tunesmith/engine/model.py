@@ -269,7 +269,7 @@ def load(prepared: Path, device: Device, *, master_weights: bool = False) -> Lan
     causal_lm = AutoModelForCausalLM.from_pretrained(
         prepared,
         dtype=torch.float32 if master_weights else device.dtype,
-        attn_implementation="sdpa",
+        attn_implementation="eager",  # the spelled-out form that every architecture has: what ours is compared with
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
@@ -296,6 +296,8 @@ def _use_flat_attention(model: LanguageModel) -> None:
         causal_lm.set_attn_implementation(FLAT)
         found = model.targets(flat_batch(examples, [[0] + [1] * (len(t) - 1) for t in examples])).nll_N
     want = torch.cat(wanted)
+    if not bool(torch.isfinite(want).all()):
+        raise DataLoss("base_model: its own loss on a probe is not a number; its weights are damaged: fetch them again")
     worst = float((want - found).abs().max() / want.abs().max().clamp(min=1.0))
     if not worst <= _PROBE_TOLERANCE[causal_lm.dtype]:
         kind = causal_lm.config.model_type

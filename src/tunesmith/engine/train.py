@@ -15,14 +15,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from tunesmith import folder
 from tunesmith.data.pack import Shard
 from tunesmith.engine import checkpoint, memory, parallel, selection
 from tunesmith.engine.adapters import Trainable, make_trainable
@@ -42,11 +42,12 @@ from tunesmith.engine.metrics import (
 from tunesmith.engine.model import Prepared
 from tunesmith.engine.optim import CLIP_NORM, Course, make_optimizer, rate, set_rate, stop_early
 from tunesmith.engine.parallel import Ranks
+from tunesmith.engine.preparation import make_ready
 from tunesmith.engine.progress import Progress
 from tunesmith.engine.selection import Evaluation
 from tunesmith.errors import Cancelled, Diverged, ResourceExhausted
-from tunesmith.folder import AttemptFolder
-from tunesmith.spec import TuningPlan
+from tunesmith.folder import MANIFEST, AttemptFolder, file_sha256
+from tunesmith.spec import TuningPlan, TuningSpec
 
 log = logging.getLogger(__name__)
 
@@ -81,22 +82,28 @@ class TrainResult:
 
 
 def train(
-    plan: TuningPlan,
-    attempt: AttemptFolder,
+    spec: TuningSpec | TuningPlan,
+    folder: AttemptFolder | Path,
     *,
-    shards: Path,
-    base: Prepared,
+    shards: Path | None = None,
+    base: Prepared | None = None,
     earlier: Sequence[AttemptFolder] = (),
+    base_models: Path | None = None,
+    aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainResult:
-    """Tunes the base as planned on the packed examples and leaves the result in the attempt's folder.
+    """Tunes the base model as the spec says and leaves the result in the folder.
 
-    earlier  attempts of the same task, oldest first; their newest whole checkpoint is where this one begins.
-    Raises Cancelled when asked to stop (after saving), Diverged before an update with numbers that are not finite,
-    ResourceExhausted when memory runs out, FailedPrecondition when a checkpoint belongs to something else.
+    A spec and a folder are enough; a job's task also gives the shards that were packed before it, the base model they
+    were packed for, and the earlier attempts (oldest first), whose newest whole checkpoint is where this one begins.
+    base_models  where prepared base models lie; None: below the default home.
+    Raises InvalidArgument for data that cannot be trained on, Cancelled when asked to stop (after saving), Diverged
+    before an update with numbers that are not finite, ResourceExhausted when memory runs out, FailedPrecondition
+    when a checkpoint belongs to something else.
     """
+    attempt = (folder if isinstance(folder, AttemptFolder) else AttemptFolder(folder)).create()
+    plan, base, shards = make_ready(spec, attempt, base, shards, base_models, aliases)
     ranks = parallel.join()
     device = probe(plan.spec.precision, ranks.local_rank)
-    attempt.create()
     trainable = make_trainable(plan, base, device)
     optimizer = make_optimizer(trainable.parameters.values())
     training, evaluation = Shard.open(shards / "training"), _optional_shard(shards / "evaluation")
@@ -110,7 +117,7 @@ def train(
         num_ranks=ranks.num_ranks,
     )
     budget = memory.micro_batch_tokens(plan, trainable, device, int(training.lengths.max()))
-    origin = Origin(plan.sha256(), base.sha256, folder.file_sha256(shards / folder.MANIFEST))
+    origin = Origin(plan.sha256(), base.sha256, file_sha256(shards / MANIFEST))
     run = _Run(plan, attempt, base, ranks, device, trainable, optimizer, batches, evaluation, budget, origin)
 
     state, resumed_from = run.begin([*earlier, attempt])

@@ -8,7 +8,7 @@ it imports nothing of ours. Three processes:
                When it ends, the kernel kills whatever else is left inside, daemons too, before anybody is told.
     program    the untrusted one, with no rights, limits, a system call filter, an empty folder, an empty environment.
 
-What the program finds: the interpreter and the system's libraries, read-only; /work (empty, small, in memory); no
+What the program finds: the interpreter and the system's libraries, read-only; /room (empty, small, in memory); no
 /proc, /sys, /etc or home; no network but a loopback that is down; no process but its own. As root the program gets a
 user id that nobody has; without root a user namespace is opened, in which it has none of the rights of its opener.
 
@@ -31,7 +31,7 @@ import sys
 from typing import NamedTuple, NoReturn
 
 NOT_CLOSED = 125  # exit code; no program's code is reported as this one
-WORK = "/work"
+WORK = "/room"
 PROGRAM_USER = 1000  # inside a user namespace, where the number means nothing outside
 FIRST_FREE_USER = 1_000_000_000  # as root: this plus the keeper's process id, far above any account
 
@@ -197,7 +197,8 @@ def build_root(job: Job, program_user: int) -> None:
         show(folder, job.root)
     for device in ("/dev/null", "/dev/urandom"):
         show_device(device, job.root)
-    os.symlink(WORK, job.root + "/tmp")
+    if not os.path.exists(job.root + "/tmp"):  # an interpreter may live below it
+        os.symlink(WORK, job.root + "/tmp")
     os.mkdir(job.root + WORK)
     mount_memory(job.root + WORK, job.disk_bytes, "0700")
     os.chown(job.root + WORK, program_user, program_user)

@@ -229,8 +229,8 @@ def answer():
         "c.unshare(0x10000000)",
         "c.unshare(0x20000)",
         "c.ptrace(16, os.getppid(), 0, 0)",
-        "c.mount(b'none', b'/work', b'tmpfs', 0, None)",
-        "c.chroot(b'/work')",
+        "c.mount(b'none', b'/room', b'tmpfs', 0, None)",
+        "c.chroot(b'/room')",
         "c.syscall(425, 8, ctypes.create_string_buffer(200))",
         "c.syscall(321, 0, ctypes.create_string_buffer(200), 64)",
         "c.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)",
@@ -253,7 +253,7 @@ def test_subclass_walks_reach_no_more_than_any_import():
     code = """
 def answer():
     loader = next(c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "BuiltinImporter")
-    return loader.load_module("posix").listdir("/work")
+    return loader.load_module("posix").listdir("/room")
 """
     answers(code, [])
 
@@ -379,6 +379,12 @@ def test_a_host_on_which_a_property_fails_is_refused_with_its_name(monkeypatch):
     monkeypatch.setattr(sandbox, "_PROBE_LIMITS", Limits(wall_s=5, memory_bytes=32 << 30, cpu_s=1))
     monkeypatch.setattr(sandbox, "_PROBES", [p for p in sandbox._PROBES if p[0] == "memory is limited"])
     with pytest.raises(FailedPrecondition, match="memory is limited: expected raised, got"):
+        sandbox.self_test.__wrapped__()
+
+
+def test_another_system_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
+    with pytest.raises(FailedPrecondition, match="not run on darwin"):
         sandbox.self_test.__wrapped__()
 
 

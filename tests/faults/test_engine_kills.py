@@ -1,0 +1,95 @@
+"""A training process killed at 50 random moments, also inside its checkpoint writes, ends in the same bits.
+
+The parent has imported everything; each attempt is a fork of it, so that the moments of death fall into the run and
+not into the imports.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tiny_model import make_tiny_model
+from tiny_run import adapter_bytes, make_plan, make_shards, run, train_lines
+from tunesmith import folder
+from tunesmith.spec import TuningPlan
+
+KILLS = 50
+STEPS = 400
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    return make_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+def test_fifty_kills_change_nothing(base: Path, tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", replay=10)
+    plan = make_plan(
+        base,
+        train_steps=STEPS,
+        checkpoint_interval=2,
+        replay=0.2,
+        batch_size=2,
+        evaluation_data="evaluation.jsonl",
+        evaluation_interval=40,
+        early_stopping=False,
+    )
+    assert _in_a_child(plan, base, shards, tmp_path / "whole", [], None) == 0
+
+    moments = random.Random(11)
+    attempts: list[Path] = []
+    inside_writes = 0
+    for kill in range(KILLS):
+        attempts.append(tmp_path / f"attempt-{kill}")
+        status = _in_a_child(plan, base, shards, attempts[-1], attempts[:-1], moments.uniform(0.15, 0.6))
+        assert status == -signal.SIGKILL, f"attempt {kill} ended by itself: {status}"
+        inside_writes += any((attempts[-1] / "out" / "checkpoints").glob(".step-*.tmp"))
+    attempts.append(tmp_path / "last")
+    assert _in_a_child(plan, base, shards, attempts[-1], attempts[:-1], None) == 0
+
+    assert inside_writes > 0, "no kill fell into the writing of a checkpoint; make them denser"
+    assert adapter_bytes(attempts[-1]) == adapter_bytes(tmp_path / "whole")
+    assert [line["step"] for line in train_lines(attempts[-1])] == list(range(1, STEPS + 1))
+    assert train_lines(attempts[-1]) == train_lines(tmp_path / "whole")
+
+
+def _in_a_child(
+    plan: TuningPlan, base: Path, shards: Path, attempt: Path, earlier: list[Path], die_after_s: float | None
+) -> int:
+    """Runs an attempt in a fork; kills it that long after its metrics file appeared. The exit status, or -signal."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            run(plan, base, shards, attempt, earlier)
+            code = 0
+        finally:
+            os._exit(code)
+    if die_after_s is not None:
+        while not (attempt / "metrics.jsonl").exists():
+            time.sleep(0.005)
+        time.sleep(die_after_s)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def test_a_kill_leaves_only_whole_checkpoints_and_temporary_folders(base: Path, tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", evaluation=0)
+    plan = make_plan(base, train_steps=STEPS, checkpoint_interval=1, batch_size=2)
+    _in_a_child(plan, base, shards, tmp_path / "a", [], 0.5)
+    present = list((tmp_path / "a" / "out" / "checkpoints").iterdir())
+    assert present
+    for path in present:
+        if path.name.startswith("step-"):
+            folder.verify(path)
+        else:
+            assert path.name.startswith(".step-")
