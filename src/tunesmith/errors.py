@@ -23,6 +23,7 @@ Task code raises these; `task.py` turns them into error.json and an exit code, `
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -190,6 +191,27 @@ def from_json(error: Mapping[str, Any], exit_code: int | None = None) -> Tunesmi
     if exit_code is not None and _BY_EXIT_CODE.get(exit_code, Internal).status == cls.status:
         cls = _BY_EXIT_CODE[exit_code]
     return cls(error["message"], **error.get("details", {}))
+
+
+def from_exception(error: BaseException) -> TunesmithError:
+    """Ours as it is; memory or disk that ran out as ResourceExhausted; anything else as the bug that it is."""
+    if isinstance(error, TunesmithError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or _is_device_out_of_memory(error):
+        return ResourceExhausted(
+            f"out of memory ({text}); set a smaller micro_batch_tokens, or shorten the longest rows"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceExhausted(f"the disk is full ({text}); free some space, then resume the job")
+    if isinstance(error, KeyboardInterrupt):
+        return Cancelled("interrupted from the keyboard")
+    return Internal(f"a bug, or a library that failed: {text}; the traceback is in the log")
+
+
+def _is_device_out_of_memory(error: BaseException) -> bool:
+    # By name: torch.OutOfMemoryError, without importing torch. On a CPU its allocator raises a plain RuntimeError.
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _rebuild(cls: type[TunesmithError], message: str, details: dict[str, Any]) -> TunesmithError:

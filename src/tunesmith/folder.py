@@ -129,11 +129,11 @@ def write_text(path: Path, text: str) -> None:
 def read_json(path: Path) -> Any:
     """The file's value. NotFound if there is none, DataLoss if it does not parse."""
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file") from error
     try:
-        return json.loads(text)
+        return json.loads(data.decode("utf-8"))
     except ValueError as error:
         raise DataLoss(f"{path}: not JSON ({error}); the file was damaged after it was written") from error
 
@@ -151,7 +151,7 @@ def read_jsonl(path: Path) -> list[Any]:
 
 
 def tail_jsonl(path: Path, offset_bytes: int) -> tuple[list[Any], int]:
-    """The complete lines after `offset_bytes`, and the offset to go on from."""
+    """The complete lines after `offset_bytes`, and the offset to go on from. DataLoss if one does not parse."""
     try:
         with open(path, "rb") as file:
             file.seek(offset_bytes)
@@ -159,7 +159,10 @@ def tail_jsonl(path: Path, offset_bytes: int) -> tuple[list[Any], int]:
     except FileNotFoundError:
         return [], offset_bytes
     end = data.rfind(b"\n") + 1
-    return [json.loads(line) for line in data[:end].splitlines()], offset_bytes + end
+    try:
+        return [json.loads(line) for line in data[:end].splitlines()], offset_bytes + end
+    except ValueError as error:
+        raise DataLoss(f"{path}: damaged; a line after byte {offset_bytes} is not JSON ({error})") from error
 
 
 @contextlib.contextmanager

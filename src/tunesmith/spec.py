@@ -208,6 +208,7 @@ def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
     base = found.base
     evaluated = spec.evaluation_data is not None
     context = min(_asked_context(spec, found), base.context_tokens)
+    batch_size = spec.batch_size or pool_batch_size(spec.accelerator_type, _asked_context(spec, found))
     return TuningPlan(
         spec=spec,
         display_name=spec.display_name or _default_name(spec),
@@ -215,7 +216,7 @@ def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
         reference=found.reference.name if found.reference else "",
         kind=found.reference.kind if found.reference else None,
         context_tokens=context,
-        batch_size=spec.batch_size or pool_batch_size(spec.accelerator_type, _asked_context(spec, found)),
+        batch_size=batch_size,
         schedule=schedule(
             base.rate(spec.tuning_method, spec.train_steps) * spec.learning_rate_multiplier, spec.train_steps
         ),
@@ -223,7 +224,7 @@ def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
         evaluation_interval=min(spec.evaluation_interval, spec.train_steps),
         early_stopping=evaluated and spec.early_stopping,
         select_best=evaluated and spec.checkpoint_selection != "false",
-        replay_rows=math.ceil(spec.replay * (spec.batch_size or pool_batch_size(spec.accelerator_type, context))),
+        replay_rows=math.ceil(spec.replay * batch_size),
         tuning_location=catalog.POOLS[spec.accelerator_type].region,
     )
 

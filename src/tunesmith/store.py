@@ -616,8 +616,9 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def _body_sha256(plan: TuningPlan) -> str:
-    """Of what the caller asked for. Not of the plan: a later version may fill in other defaults."""
-    text = json.dumps(plan.spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Of what the caller asked for, without the defaults: a later version may have other ones, or more fields."""
+    asked = plan.spec.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -11,7 +11,6 @@ The only file that knows both sides. Importing it loads the standard library; ea
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.metadata
 import json
 import logging
@@ -26,14 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import folder, process
-from tunesmith.errors import (
-    EXIT_DONE,
-    Cancelled,
-    FailedPrecondition,
-    Internal,
-    ResourceExhausted,
-    TunesmithError,
-)
+from tunesmith.errors import EXIT_DONE, Cancelled, FailedPrecondition, from_exception
 from tunesmith.folder import AttemptFolder
 
 if TYPE_CHECKING:
@@ -132,35 +124,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def as_tunesmith_error(error: BaseException) -> TunesmithError:
-    """Ours as it is; memory and disk that ran out as ResourceExhausted; anything else as the bug it is."""
-    if isinstance(error, TunesmithError):
-        return error
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or _is_device_out_of_memory(error):
-        return ResourceExhausted(
-            f"out of memory ({text}); set a smaller micro_batch_tokens, or shorten the longest rows"
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceExhausted(f"the disk is full ({text}); free some space, then resume the job")
-    if isinstance(error, KeyboardInterrupt):
-        return Cancelled("interrupted from the keyboard")
-    return Internal(f"a bug, or a library that failed: {text}; the traceback is in the attempt's log.txt")
-
-
 def _report(attempt: AttemptFolder, error: BaseException) -> int:
-    known = as_tunesmith_error(error)
+    known = from_exception(error)
     if known is error:
         log.error("ended status=%s message=%s", known.status, known.message, exc_info=not isinstance(known, Cancelled))
     else:
         log.error("ended status=%s", known.status, exc_info=error)
     folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
     return known.exit_code
-
-
-def _is_device_out_of_memory(error: BaseException) -> bool:
-    # By name: torch.OutOfMemoryError, without importing torch. On a CPU its allocator raises a plain RuntimeError.
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _own_version() -> str:

@@ -33,12 +33,12 @@ from tunesmith.errors import (
     NotFound,
     TunesmithError,
     Unavailable,
+    from_exception,
     from_json,
 )
 from tunesmith.folder import AttemptFolder, JobFolder
 from tunesmith.settings import Settings
 from tunesmith.store import Claim, Ending, Job, Store
-from tunesmith.task import as_tunesmith_error
 from tunesmith.work.executors import Executor, LocalExecutor, Status
 from tunesmith.work.publish import Published, publish, remove_leftovers
 
@@ -268,7 +268,7 @@ class Worker:
 
     def _give_up(self, claim: Claim, error: Exception) -> None:
         log.error("not started job=%s task=%s", claim.job, claim.task, exc_info=error)
-        known = as_tunesmith_error(error)
+        known = from_exception(error)
         ending = Ending("failed", _said(known), retryable=known.retryable)
         with contextlib.suppress(Aborted):
             self.store.settle(claim, ending, now_s=time.time())
@@ -295,7 +295,7 @@ class Worker:
                 raise
             log.error("giving up job=%s task=%s", watch.claim.job, watch.claim.task, exc_info=error)
             watch.running.end()
-            watch.ending = Ending("failed", _said(as_tunesmith_error(error)))
+            watch.ending = Ending("failed", _said(from_exception(error)))
 
     def _keep(self, watch: Watch) -> None:
         now_s = time.monotonic()
@@ -414,7 +414,7 @@ class _Upload:
         self._thread.join()
 
     def error_of(self, watch: Watch, status: Status) -> TunesmithError | None:
-        return None if self.error is None else as_tunesmith_error(self.error)
+        return None if self.error is None else from_exception(self.error)
 
     def _run(self) -> None:
         try:

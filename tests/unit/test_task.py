@@ -1,0 +1,166 @@
+"""The task program: takes its attempt, runs one function, and says how it ended in files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith import errors, folder, pipeline, process, task
+from tunesmith.folder import AttemptFolder
+from tunesmith.task import Order
+
+
+@pytest.fixture(autouse=True)
+def _restored_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> AttemptFolder:
+    made = AttemptFolder(tmp_path / "tune" / "attempt-2").create()
+    order = {
+        "job": "job",
+        "task": "tune",
+        "attempt": 2,
+        "plan": str(tmp_path / "spec.json"),
+        "base_models": str(tmp_path / "base-models"),
+        "aliases": {"code-bison": "qwen3-8b"},
+        "inputs": {"validate-dataset": str(tmp_path / "validate-dataset" / "attempt-1")},
+        "earlier": [str(tmp_path / "tune" / "attempt-1")],
+    }
+    folder.write_json(made.task_file, order)
+    return made
+
+
+def run(attempt: AttemptFolder, function: Callable[[Order], dict[str, Any]]) -> int:
+    return task.main([str(attempt.root)], {"tune": function})
+
+
+def fail_with(attempt: AttemptFolder, error: BaseException) -> tuple[int, dict[str, Any]]:
+    def function(order: Order) -> dict[str, Any]:
+        raise error
+
+    return run(attempt, function), folder.read_json(attempt.error)
+
+
+def test_result_is_what_the_function_returned_and_what_computed_it(attempt: AttemptFolder) -> None:
+    assert run(attempt, lambda order: {"steps": 7}) == 0
+    result = folder.read_json(attempt.result)
+    assert result["steps"] == 7
+    assert {"python", "tunesmith", "numpy"} <= set(result["versions"])
+    assert not attempt.error.exists()
+
+
+def test_function_is_told_what_task_json_says(attempt: AttemptFolder, tmp_path: Path) -> None:
+    orders = []
+    run(attempt, lambda order: orders.append(order) or {})
+    (order,) = orders
+    assert (order.job, order.task, order.attempt, order.folder) == ("job", "tune", 2, attempt)
+    assert order.plan == tmp_path / "spec.json"
+    assert order.aliases == {"code-bison": "qwen3-8b"}
+    assert order.inputs == {"validate-dataset": AttemptFolder(tmp_path / "validate-dataset" / "attempt-1")}
+    assert order.earlier == (AttemptFolder(tmp_path / "tune" / "attempt-1"),)
+
+
+def test_pid_file_is_there_before_the_function_runs(attempt: AttemptFolder) -> None:
+    run(attempt, lambda order: {"pid": folder.read_json(order.folder.pid_file)})
+    assert folder.read_json(attempt.result)["pid"] == {"pid": os.getpid(), "process": process.own()}
+
+
+def test_attempt_that_another_process_has_taken_is_left_alone(attempt: AttemptFolder) -> None:
+    attempt.pid_file.write_text("another's")
+    assert run(attempt, lambda order: {"steps": 7}) == 0
+    assert attempt.pid_file.read_text() == "another's"
+    assert not attempt.result.exists()
+    assert sorted(p.name for p in attempt.root.iterdir()) == ["out", "pid", "task.json"]
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Diverged("nan", step=4), errors.DataLoss("torn"), errors.Cancelled("stopped")]
+)
+def test_error_of_the_tree_is_told_as_it_is(attempt: AttemptFolder, error: errors.TunesmithError) -> None:
+    code, said = fail_with(attempt, error)
+    assert code == error.exit_code == said["exit_code"]
+    copy = errors.from_json(said, said["exit_code"])
+    assert (type(copy), copy.message, copy.details) == (type(error), error.message, error.details)
+    assert not attempt.result.exists()
+
+
+def test_bug_is_told_as_one(attempt: AttemptFolder) -> None:
+    code, said = fail_with(attempt, KeyError("x"))
+    assert (code, said["status"]) == (1, "INTERNAL")
+    assert "KeyError: 'x'" in said["message"]
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it; torch is not imported here."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_what_ran_out_is_told_with_what_to_do(attempt: AttemptFolder, error: BaseException) -> None:
+    code, said = fail_with(attempt, error)
+    assert (code, said["status"]) == (4, "RESOURCE_EXHAUSTED")
+    assert "micro_batch_tokens" in said["message"] or "free some space" in said["message"]
+
+
+def test_other_errors_of_the_system_are_bugs(attempt: AttemptFolder) -> None:
+    assert fail_with(attempt, PermissionError(errno.EACCES, "denied"))[0] == 1
+
+
+def test_unknown_task_is_told(attempt: AttemptFolder) -> None:
+    assert task.main([str(attempt.root)], {}) == 1
+    assert folder.read_json(attempt.error)["status"] == "INTERNAL"
+
+
+def test_result_that_is_not_json_is_told(attempt: AttemptFolder) -> None:
+    assert run(attempt, lambda order: {"loss": float("nan")}) == 1
+    assert attempt.error.exists()
+    assert not attempt.result.exists()
+
+
+def test_sigterm_means_stop(attempt: AttemptFolder) -> None:
+    def function(order: Order) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        if order.folder.stop_requested():
+            raise errors.Cancelled("saved and left")
+        return {}
+
+    assert run(attempt, function) == 3
+
+
+def test_progress_is_written_and_stops_the_task_when_asked(attempt: AttemptFolder) -> None:
+    on_progress = task._progress(attempt)
+    on_progress("checking", 3, 10)
+    assert folder.read_json(attempt.progress) == {"phase": "checking", "step": 3, "steps": 10}
+    on_progress("rendering")
+    assert folder.read_json(attempt.progress) == {"phase": "rendering"}
+    attempt.stop_file.touch()
+    with pytest.raises(errors.Cancelled, match="while rendering"):
+        on_progress("rendering")
+
+
+def test_every_process_task_has_its_function() -> None:
+    assert set(task.FUNCTIONS) == pipeline.PROCESS_TASKS
+
+
+def test_order_without_a_task_file_is_told(tmp_path: Path) -> None:
+    attempt = AttemptFolder(tmp_path).create()
+    assert task.main([str(attempt.root)]) == 2
+    assert "task.json" in json.loads(attempt.error.read_text())["message"]
