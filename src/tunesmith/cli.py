@@ -834,7 +834,10 @@ def _question(prefix: str, suffix: str | None) -> Conversation:
 def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
     from tunesmith.data.formats import Conversation, Message
 
-    messages = tuple(Message(author=author, content=text, trainable=False) for author, text in said)
+    messages = tuple(
+        Message(author="user" if author == "user" else "assistant", content=text, trainable=False)
+        for author, text in said
+    )
     return Conversation(line=1, kind="chat", context=context or None, messages=messages, fim=None)
 
 
