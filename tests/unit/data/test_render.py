@@ -213,6 +213,11 @@ def test_half_a_character_is_refused(tiny: Renderer) -> None:
         tiny.example(_chat(("ab\ud800", "c")))
 
 
+def test_half_a_character_in_a_gap_is_refused(tiny: Renderer) -> None:
+    with pytest.raises(InvalidArgument, match="middle has half a character"):
+        tiny.example(Conversation(1, "generation", None, (), Fim("a", "b", "\udc00")))
+
+
 def test_batches_and_single_rows_are_alike(tiny: Renderer) -> None:
     rows = [_chat((f"question {i}", "x" * (i % 7))) for i in range(600)]
     for row, conversation in zip(tiny.examples(rows), rows, strict=True):
