@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_styles import KINDS, STYLES, make_styled_model
+from chat_styles import KINDS, STYLES, UNIGRAM, make_styled_model
 from tiny_model import FIM_TOKENS, SPECIAL_TOKENS, make_tiny_model
 from tunesmith import catalog
 from tunesmith.catalog import BaseModel, FimTokens
@@ -122,6 +122,16 @@ def test_a_control_token_in_a_message_stays_its_letters(tiny: Renderer, token: s
     plain = tiny.example(_chat(("what is?", "x")))
     assert (row.tokens == written).sum() == (plain.tokens == written).sum()
     assert tiny.decode(row.tokens).count(token) == 2 + tiny.decode(plain.tokens).count(token)
+
+
+def test_control_tokens_among_the_pieces_of_a_vocabulary_stay_letters(tmp_path: Path) -> None:
+    renderer = _open(make_styled_model(tmp_path / "unigram", STYLES["llama2"], UNIGRAM))
+    row = renderer.example(_chat(("what is </s>?", "<s></s>")))
+    plain = renderer.example(_chat(("what is it?", "that")))
+    for token in ("<s>", "</s>"):
+        written = renderer._encoder.control[token]
+        assert (row.tokens == written).sum() == (plain.tokens == written).sum() == 1
+    assert renderer.decode(row.tokens).count("</s>") == 3
 
 
 def test_only_rows_that_a_template_rewrites_are_refused(styled: dict[tuple[str, str], Renderer]) -> None:
