@@ -19,7 +19,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -201,6 +201,7 @@ class Renderer:
 
     def _fim_pieces(self, fim: Fim) -> tuple[list[Piece], int]:
         tokens = self._sentinels()
+        _refuse_surrogates({"prefix": fim.prefix, "suffix": fim.suffix, "middle": fim.middle})
         pieces = [Piece("", token) for token in self._encoder.leading_tokens()]
         if tokens.suffix_first:  # no sentinel before the middle: it goes on where the prefix ends
             parts = [(tokens.suffix, fim.suffix), (tokens.prefix, fim.prefix)]
@@ -261,7 +262,7 @@ class Renderer:
     # Where each message lies in the text ---------------------------------------------------------------------------
 
     def _place(self, turns: Sequence[Turn], *, for_answer: bool) -> _Placed:
-        _refuse_surrogates(turns)
+        _refuse_surrogates({f"message {index}": turn["content"] for index, turn in enumerate(turns)})
         text = self._template.render(turns, add_generation_prompt=for_answer)
         outline = self._outline(tuple(turn["role"] for turn in turns), for_answer=for_answer)
         placed = _placed(outline, text, turns) if outline is not None else None
@@ -492,14 +493,15 @@ def _used(tokens: FimTokens) -> tuple[str, ...]:
     return (tokens.prefix, tokens.suffix) if tokens.suffix_first else (tokens.prefix, tokens.suffix, tokens.middle)
 
 
-def _refuse_surrogates(turns: Sequence[Turn]) -> None:
-    for index, turn in enumerate(turns):
-        found = _SURROGATE.search(turn["content"])
+def _refuse_surrogates(texts: Mapping[str, str]) -> None:
+    """InvalidArgument for a text that no encoding can write; `texts` are by the names of their places."""
+    for name, text in texts.items():
+        found = _SURROGATE.search(text)
         if found:
             raise InvalidArgument.of(
                 "messages",
-                f"message {index} has half a character (\\u{ord(found[0]):x}) at {found.start()}; write the character "
-                "whole, or take it out",
+                f"{name} has half a character (\\u{ord(found[0]):x}) at {found.start()}; write the character whole, or "
+                "take it out",
             )
 
 

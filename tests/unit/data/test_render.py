@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_styles import KINDS, STYLES, make_styled_model
+from chat_styles import KINDS, STYLES, UNIGRAM, make_styled_model
 from tiny_model import FIM_TOKENS, SPECIAL_TOKENS, make_tiny_model
 from tunesmith import catalog
 from tunesmith.catalog import BaseModel, FimTokens
@@ -124,6 +124,16 @@ def test_a_control_token_in_a_message_stays_its_letters(tiny: Renderer, token: s
     assert tiny.decode(row.tokens).count(token) == 2 + tiny.decode(plain.tokens).count(token)
 
 
+def test_control_tokens_among_the_pieces_of_a_vocabulary_stay_letters(tmp_path: Path) -> None:
+    renderer = _open(make_styled_model(tmp_path / "unigram", STYLES["llama2"], UNIGRAM))
+    row = renderer.example(_chat(("what is </s>?", "<s></s>")))
+    plain = renderer.example(_chat(("what is it?", "that")))
+    for token in ("<s>", "</s>"):
+        written = renderer._encoder.control[token]
+        assert (row.tokens == written).sum() == (plain.tokens == written).sum() == 1
+    assert renderer.decode(row.tokens).count("</s>") == 3
+
+
 def test_only_rows_that_a_template_rewrites_are_refused(styled: dict[tuple[str, str], Renderer]) -> None:
     thinking = styled["thinking", "byte-level"]
     (row,) = thinking.examples([_chat(("q", "<think>\nhm\n</think>\n\nyes"))])
@@ -211,6 +221,11 @@ def test_a_row_that_fails_does_not_stop_the_others(styled: dict[tuple[str, str],
 def test_half_a_character_is_refused(tiny: Renderer) -> None:
     with pytest.raises(InvalidArgument, match=r"line 1: message 0 has half a character \(\\ud800\) at 2"):
         tiny.example(_chat(("ab\ud800", "c")))
+
+
+def test_half_a_character_in_a_gap_is_refused(tiny: Renderer) -> None:
+    with pytest.raises(InvalidArgument, match="middle has half a character"):
+        tiny.example(Conversation(1, "generation", None, (), Fim("a", "b", "\udc00")))
 
 
 def test_batches_and_single_rows_are_alike(tiny: Renderer) -> None:
