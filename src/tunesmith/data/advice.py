@@ -12,8 +12,8 @@ from typing import NamedTuple
 # ("Write the code in Python: ..."), a question, or a labelled field. "Calculate the sum of a list of integers." names a
 # task and leaves open whether code, prose or a number is wanted.
 _MAKING = re.compile(
-    r"(?i)\b(?:write|create|generate|implement|complete|fill|add|build|make|produce|give|show|return only|translate|convert|"
-    r"rewrite|refactor|fix|correct|explain|describe|document|summari[sz]e|review|answer|optimi[sz]e|define|design|test)\b"
+    r"(?i)\b(?:write|create|generate|implement|complete|fill|add|build|make|produce|give|show|return only|translate|"
+    r"convert|rewrite|refactor|fix|correct|explain|describe|document|summari[sz]e|review|answer|optimi[sz]e|define|design|test)\b"
 )
 _MADE = re.compile(
     r"(?i)\b(?:code|function|method|class|program|script|snippet|module|test|tests|query|command|statement|expression|"

@@ -65,7 +65,7 @@ class Limits:
     """S18."""
     most_evaluation: int = 250
     """S18."""
-    reading: ReadingLimits = ReadingLimits()
+    reading: ReadingLimits = field(default_factory=ReadingLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _row(seen: _Pass, raw: RawLine, special_tokens: Collection[str]) -> bool:
     if isinstance(row, Problem):
         seen.add(raw.number, "error", row)
         return not (row.code == "json_array" or (raw.number == 1 and raw.data.strip() == b"["))
-    seen.keys.update(row)
+    seen.keys.update(row.keys())
     form = detect(row)
     if isinstance(form, Problem):
         seen.add(raw.number, "error", form)

@@ -179,7 +179,7 @@ def test_one_answer_of_several_can_be_trained(tiny: Renderer) -> None:
 
 def test_input_text_is_the_user_message_byte_for_byte(tiny: Renderer) -> None:
     asked = "```python\r\n\tprint('{x}')\r\n\r\n```\u2028 \u4f60\u597d  "
-    row = Conversation(1, "generation", None, (Message("user", asked), Message("assistant", "a", True)), None)
+    row = Conversation(1, "generation", None, (Message("user", asked, False), Message("assistant", "a", True)), None)
     assert tiny.text(row) == f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
 
 
@@ -192,7 +192,7 @@ def test_context(tiny: Renderer, own: str | None, default: str, used: str | None
 
 
 def test_the_default_context_is_for_chats_only(tiny: Renderer) -> None:
-    row = Conversation(1, "generation", None, (Message("user", "q"), Message("assistant", "a", True)), None)
+    row = Conversation(1, "generation", None, (Message("user", "q", False), Message("assistant", "a", True)), None)
     assert "system" not in tiny.decode(tiny.example(row, "B").tokens)
 
 
@@ -207,7 +207,7 @@ def test_a_context_goes_before_the_first_message_where_a_template_has_no_place_f
 
 
 def test_a_template_that_refuses_a_row_names_its_line(styled: dict[tuple[str, str], Renderer]) -> None:
-    twice = (Message("user", "a"), Message("user", "b"), Message("assistant", "c", True))
+    twice = (Message("user", "a", False), Message("user", "b", False), Message("assistant", "c", True))
     with pytest.raises(InvalidArgument, match=r"line 7: .*must alternate"):
         styled["gemma", "byte-level"].example(Conversation(7, "chat", None, twice, None))
 
