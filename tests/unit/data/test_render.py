@@ -138,7 +138,7 @@ def test_only_rows_that_a_template_rewrites_are_refused(styled: dict[tuple[str, 
     thinking = styled["thinking", "byte-level"]
     (row,) = thinking.examples([_chat(("q", "<think>\nhm\n</think>\n\nyes"))])
     assert isinstance(row, NotRendered)
-    assert "message 1 holds '<think>'" in row.message
+    assert "message 2 holds '<think>'" in row.message
     assert not isinstance(next(thinking.examples([_chat(("what is <think>?", "a mark"))])), NotRendered)
 
 
@@ -219,7 +219,7 @@ def test_a_row_that_fails_does_not_stop_the_others(styled: dict[tuple[str, str],
 
 
 def test_half_a_character_is_refused(tiny: Renderer) -> None:
-    with pytest.raises(InvalidArgument, match=r"line 1: message 0 has half a character \(\\ud800\) at 2"):
+    with pytest.raises(InvalidArgument, match=r"line 1: message 1 has half a character \(\\ud800\) at 2"):
         tiny.example(_chat(("ab\ud800", "c")))
 
 
