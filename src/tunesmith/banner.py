@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tunesmith.engine.estimate import Estimate
 
 
+# Below this a faster number format is not worth a person's thought.
+WORTH_SAYING = 1.2
+
+
 class Line(NamedTuple):
     """One line of the banner."""
 
@@ -32,8 +36,9 @@ def rows(plan: TuningPlan, survey: Survey, estimate: Estimate) -> list[Line]:
         lines.append(Line("held out", _evaluation(plan, survey)))
     lines += [Line("length", _length(plan, survey)), Line("method", _method(plan)), Line("rate", _rate(plan))]
     if plan.replay_rows:
-        lines.append(Line("replay", f"{plan.replay_rows} general rows on top of each batch"))
-    lines.append(Line("machine", f"{estimate.device}, {estimate.dtype}"))
+        rows_of = "row" if plan.replay_rows == 1 else "rows"
+        lines.append(Line("replay", f"{plan.replay_rows} {rows_of} of general code on top of each batch"))
+    lines.append(Line("machine", _machine(estimate)))
     lines.append(Line("estimate", _estimate(estimate)))
     return lines
 
@@ -73,7 +78,7 @@ def warnings(findings: list[Mapping[str, Any]], limit: int = 3) -> list[str]:
 
 def finding_line(finding: Mapping[str, Any]) -> str:
     """One finding of a data check: where, what, and what to do."""
-    place = f"line {finding['line']}" if finding["line"] else "file"
+    place = f"line {finding['line']}" if finding["line"] else "whole file"
     where = f"{place}, {finding['field']}" if finding["field"] else place
     remedy = f" ({finding['remedy']})" if finding["remedy"] else ""
     return f"{finding['severity']}: {where}: {finding['message']}{remedy}"
@@ -115,6 +120,13 @@ def _rate(plan: TuningPlan) -> str:
     times = f" ({multiplier:g} x the model's own)" if multiplier != 1 else ""
     warmup, anneal = plan.schedule.warmup_steps, plan.schedule.anneal_steps
     return f"{plan.schedule.peak:.3g}{times}; {warmup} steps of warm-up, falling to 0 over the last {anneal}"
+
+
+def _machine(estimate: Estimate) -> str:
+    text = f"{estimate.device}, {estimate.dtype}"
+    if estimate.bfloat16_gain < WORTH_SAYING:
+        return text
+    return f"{text}; its bfloat16 is {estimate.bfloat16_gain:.1f} times as fast: --precision bfloat16, less exact"
 
 
 def _estimate(estimate: Estimate) -> str:

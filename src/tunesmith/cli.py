@@ -694,12 +694,12 @@ def _tuned(store: Store, name: str) -> Model:
 
 
 class Target(NamedTuple):
-    """A model that answers: loaded, with what it was tuned to expect."""
+    """A model that is to answer: found, not loaded."""
 
-    generator: Generator
-    base: catalog.BaseModel
     name: str
-    default_context: str
+    base: catalog.BaseModel
+    registered: Model | None
+    """None: the base model itself is asked."""
 
 
 def predict(
@@ -724,9 +724,8 @@ def predict(
     if suffix is not None and target.base.fim is None:
         message = f"{target.base.name} was not made to fill in the middle; leave --suffix out or use another base model"
         raise FailedPrecondition(f"--suffix: {message}")
-    [answer] = target.generator.answer(
-        [question], max_output_tokens=max_output_tokens, temperature=temperature, seed=seed
-    )
+    generator = _loaded(session, target)
+    [answer] = generator.answer([question], max_output_tokens=max_output_tokens, temperature=temperature, seed=seed)
     if session.json:
         session.emit({"model": target.name, "predictions": [{"content": answer}]})
     else:
@@ -748,16 +747,15 @@ def chat(
     messages are the document, printed at the end.
     """
     target = _target(session, model)
-    context = target.default_context if context is None else context
+    context = _default_context(target) if context is None else context
+    generator = _loaded(session, target)
     said: list[tuple[str, str]] = []
     for line in _messages():
         if line == "/reset":
             said.clear()
             continue
         said.append(("user", line))
-        stream = target.generator.stream(
-            _talk(context, said), max_output_tokens=max_output_tokens, temperature=temperature
-        )
+        stream = generator.stream(_talk(context, said), max_output_tokens=max_output_tokens, temperature=temperature)
         said.append(("assistant", _print_stream(session, stream)))
     if session.json:
         session.emit({"model": target.name, "messages": [{"author": a, "content": text} for a, text in said]})
@@ -792,28 +790,38 @@ def _text_or_stdin(text: str) -> str:
 
 
 def _target(session: Session, name: str) -> Target:
-    """The named tuned model, or base model, loaded and proven to be over the base it was tuned on."""
-    from tunesmith.engine.generate import Generator
-
+    """The tuned model of that name, else the base model of that name."""
+    settings = session.settings
     try:
         model = _tuned(session.store(), name)
     except NotFound as tuned_missing:
         try:
-            prepared = _prepared(session, name)
+            base = catalog.find(name, settings.aliases, settings.base_models).base
         except NotFound as error:
             raise NotFound(f"{tuned_missing.message}, nor is a base model", name=name) from error
-        base = catalog.find(name, session.settings.aliases, session.settings.base_models).base
-        return Target(Generator.load(prepared, base), base, base.name, "")
-    prepared = _prepared(session, model.base_model)
-    wanted = model.lineage.get("base", {}).get("sha256")
-    if wanted not in (None, prepared.sha256):
-        message = f"{prepared.folder} is not the base model that {model.name} was tuned on (its files have changed)"
+        return Target(base.name, base, None)
+    return Target(model.name, catalog.find(model.base_model, settings.aliases, settings.base_models).base, model)
+
+
+def _loaded(session: Session, target: Target) -> Generator:
+    """The model, ready to answer; FailedPrecondition if its base is not the one that it was tuned on."""
+    from tunesmith.engine.generate import Generator
+
+    prepared = _prepared(session, target.base.name)
+    if target.registered is None:
+        return Generator.load(prepared, target.base)
+    if target.registered.lineage["base"]["sha256"] != prepared.sha256:
+        message = f"{prepared.folder} is not the base model that {target.name} was tuned on (its files have changed)"
         raise FailedPrecondition(f"{message}; restore it, or tune again")
-    base = catalog.find(model.base_model, session.settings.aliases, session.settings.base_models).base
-    plan = read_json(model.folder / "spec.json")
-    return Target(
-        Generator.load(prepared, base, _weights(model.folder)), base, model.name, plan["spec"]["default_context"]
-    )
+    return Generator.load(prepared, target.base, _weights(target.registered.folder))
+
+
+def _default_context(target: Target) -> str:
+    """What stood before every example that had no context of its own when the model was tuned."""
+    if target.registered is None:
+        return ""
+    context: str = read_json(target.registered.folder / "spec.json")["spec"]["default_context"]
+    return context
 
 
 def _weights(folder: Path) -> Path:

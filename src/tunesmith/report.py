@@ -7,6 +7,7 @@ Everything shown is read from those files; nothing is computed from a model here
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # Lines of an example shown in the terminal: three examples then fit on one screen of 60 lines.
 EXAMPLE_LINES = 14
+
+# What a terminal would obey instead of showing.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 # Okabe and Ito's colours: told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8a8f98"
@@ -297,17 +301,19 @@ def _terminal_example(number: int, example: Example) -> RenderableType:
     from rich.text import Text
 
     table = Table(box=box.ROUNDED, expand=True)
-    table.add_column(Text("wanted"), ratio=1, header_style="bold")
-    table.add_column(Text("base"), ratio=1, header_style="bold")
-    table.add_column(Text("tuned"), ratio=1, header_style="bold green")
+    table.add_column(Text("wanted"), ratio=1, overflow="fold", header_style="bold")
+    table.add_column(Text("base"), ratio=1, overflow="fold", header_style="bold")
+    table.add_column(Text("tuned"), ratio=1, overflow="fold", header_style="bold green")
     table.add_row(*(Text(_cut(text, EXAMPLE_LINES)) for text in (example.wanted, example.base, example.tuned)))
     caption = Text.assemble((f"held-out example {number}\n", "bold"), (_cut(example.prompt, 6), "dim"))
     return Group(caption, table)
 
 
 def _cut(text: str, limit: int) -> str:
-    """The first lines of a text, and how many more there are."""
-    lines = text.strip("\n").expandtabs(4).splitlines()
+    """The first lines of a text, and how many more there are; control characters as escapes, for a terminal's sake."""
+    lines = [
+        _CONTROL.sub(lambda found: repr(found[0])[1:-1], line) for line in text.strip("\n").expandtabs(4).split("\n")
+    ]
     if len(lines) <= limit:
         return "\n".join(lines)
     return "\n".join([*lines[: limit - 1], f"... {len(lines) - limit + 1} more lines"])

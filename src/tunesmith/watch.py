@@ -129,7 +129,7 @@ class Lines:
     def __init__(self, stream: TextIO, interval_s: float = LINE_INTERVAL_S) -> None:
         self._stream = stream
         self._interval_s = interval_s
-        self._phase = ("", 0, "")
+        self._phase = ("", 0, "", "")
         self._next_s = 0.0
 
     def __enter__(self) -> Lines:
@@ -143,7 +143,7 @@ class Lines:
     def show(self, view: View) -> None:
         for line in view.evaluations:
             self.say(evaluation_line(line))
-        phase = (view.task, view.attempt, view.phase)
+        phase = (view.task, view.attempt, view.phase, view.message)
         now_s = time.monotonic()
         if phase != self._phase or now_s >= self._next_s:
             self._phase, self._next_s = phase, now_s + self._interval_s
@@ -194,7 +194,7 @@ class Bar:
 def progress_line(view: View) -> str:
     """`tuning: training step 40/120, loss 1.312, ...`"""
     facts = facts_line(view)
-    return f"{_title(view)}" + (f" {facts}" if facts else "") + (f" ({view.message})" if view.message else "")
+    return f"{_title(view)} {facts}" if facts else _title(view)
 
 
 def facts_line(view: View) -> str:
@@ -232,7 +232,8 @@ def duration(seconds: float) -> str:
 
 def _title(view: View) -> str:
     again = f" (attempt {view.attempt})" if view.attempt > 1 else ""
-    return f"{TITLES[view.task]}{again}: {view.phase}"
+    # What a task says in words tells more than the name of its phase.
+    return f"{TITLES[view.task]}{again}: {view.message or view.phase}"
 
 
 def _progress(attempt: AttemptFolder) -> dict[str, Any]:
