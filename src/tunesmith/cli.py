@@ -100,7 +100,8 @@ TunedArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Resource name, numeric id or display name of a tuned model.")
 ]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", min=0.0, max=2.0, help="0: the likeliest answer, always the same.")
+    float,
+    typer.Option("--temperature", min=0.0, max=2.0, metavar="NUMBER", help="0: the likeliest answer, always the same."),
 ]
 AnswerTokensOption = Annotated[int, typer.Option("--max-output-tokens", min=1, metavar="N", help="Longest answer.")]
 
@@ -647,15 +648,18 @@ def models_export(
     """Export a tuned model, and prove that the export answers as the registered model does."""
     if kind not in EXPORT_FORMATS:
         raise InvalidArgument.of("--format", f"must be one of {', '.join(EXPORT_FORMATS)}, got {kind!r}")
-    from tunesmith.engine import adapters
+    from tunesmith.engine.export import export
 
     model = _tuned(session.store(), name)
     prepared = _prepared(session, model.base_model)
-    result = adapters.export(model.folder, prepared, kind, output.absolute())
+    settings = session.settings
+    found = catalog.find(model.base_model, settings.aliases, settings.base_models).base
+    proof = export(model.folder, prepared, found, kind, output.absolute())  # type: ignore[arg-type]
     if session.json:
-        session.emit(result)
+        session.emit({"folder": str(output.absolute()), **proof})
     else:
-        session.show(_pairs([("format", kind), ("folder", str(output.absolute())), *_flat(result)]))
+        equal = f"{proof['equal']} of {proof['prompts']} greedy answers equal those of the registered model"
+        session.show(_pairs([("format", kind), ("folder", str(output.absolute())), ("proof", equal)]))
 
 
 def _model_json(model: Model) -> dict[str, Any]:
@@ -830,7 +834,10 @@ def _question(prefix: str, suffix: str | None) -> Conversation:
 def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
     from tunesmith.data.formats import Conversation, Message
 
-    messages = tuple(Message(author=author, content=text, trainable=False) for author, text in said)
+    messages = tuple(
+        Message(author="user" if author == "user" else "assistant", content=text, trainable=False)
+        for author, text in said
+    )
     return Conversation(line=1, kind="chat", context=context or None, messages=messages, fim=None)
 
 

@@ -91,7 +91,7 @@ class TuningSpec(Frozen):
     """GPU: batch 8. TPU: batch 24 (8 with a 32k context)."""
     max_context_length: Literal["8k", "32k"] | None = None
     """Longest example; never more than the base model's own context."""
-    replay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    replay: Annotated[float, Field(ge=0, le=1)] = 0.125
     """General-code rows mixed in on top of each batch, as a share of it; keeps what the base model knows."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the order of the examples and of new weights."""

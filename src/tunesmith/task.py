@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None, functions: Mapping[str, TaskFunctio
     try:
         order = read_order(attempt)
         log.info("started job=%s task=%s attempt=%d pid=%d", order.job, order.task, order.attempt, os.getpid())
-        result = (functions or FUNCTIONS)[order.task](order)
+        result = (FUNCTIONS if functions is None else functions)[order.task](order)
         folder.write_json(attempt.result, {**result, "versions": versions()})
     except BaseException as error:  # noqa: BLE001 (whatever it is, the worker must be told)
         return _report(attempt, error)

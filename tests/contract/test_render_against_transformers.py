@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_styles import KINDS, NO_CONTEXT, STYLES, make_styled_model
+from chat_styles import KINDS, NO_CONTEXT, STYLES, UNIGRAM, make_styled_model
 from tiny_model import make_tiny_model
 from tunesmith import catalog
 from tunesmith.data.formats import Conversation, Message
@@ -48,7 +48,7 @@ def _dicts(chat: list[tuple[str, str]], context: str | None = None) -> list[dict
     return system + [{"role": author, "content": content} for author, content in chat]
 
 
-@pytest.fixture(scope="module", params=[(style, kind) for style in STYLES for kind in KINDS], ids="-".join)
+@pytest.fixture(scope="module", params=[(style, kind) for style in STYLES for kind in (*KINDS, UNIGRAM)], ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     style, kind = request.param
     folder = make_styled_model(tmp_path_factory.mktemp("model"), STYLES[style], kind)

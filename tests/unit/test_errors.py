@@ -15,7 +15,7 @@ def _tree(cls: type[TunesmithError]) -> list[type[TunesmithError]]:
     return [found for child in cls.__subclasses__() for found in (child, *_tree(child))]
 
 
-ALL = _tree(TunesmithError)
+ALL = [cls for cls in _tree(TunesmithError) if cls.__module__ == TunesmithError.__module__]
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def build(plan: TuningPlan, base_folder: Path, shards: Path, *, on_progress: OnP
         survey=_survey(plan, tallies),
         sha256=before,
         format=str(report.format),
-        findings=len(report.findings),
+        findings=len(report.to_json()["findings"]),
         replay_examples=len(replayed),
         forgetting_examples=forgetting.num_examples,
     )
@@ -189,6 +189,10 @@ def _files(plan: TuningPlan) -> dict[str, Path]:
     files = {"training": Path(plan.spec.dataset)}
     if plan.spec.evaluation_data is not None:
         files["evaluation"] = Path(plan.spec.evaluation_data)
+    for role, path in files.items():
+        if not path.is_file():
+            name = "dataset" if role == "training" else "evaluation_data"
+            raise NotFound(f"{name}: {path}: no such file", path=str(path))
     return files
 
 

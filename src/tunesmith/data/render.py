@@ -19,7 +19,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -201,6 +201,7 @@ class Renderer:
 
     def _fim_pieces(self, fim: Fim) -> tuple[list[Piece], int]:
         tokens = self._sentinels()
+        _refuse_surrogates({"prefix": fim.prefix, "suffix": fim.suffix, "middle": fim.middle})
         pieces = [Piece("", token) for token in self._encoder.leading_tokens()]
         if tokens.suffix_first:  # no sentinel before the middle: it goes on where the prefix ends
             parts = [(tokens.suffix, fim.suffix), (tokens.prefix, fim.prefix)]
@@ -261,7 +262,7 @@ class Renderer:
     # Where each message lies in the text ---------------------------------------------------------------------------
 
     def _place(self, turns: Sequence[Turn], *, for_answer: bool) -> _Placed:
-        _refuse_surrogates(turns)
+        _refuse_surrogates({_name(turns, index): turn["content"] for index, turn in enumerate(turns)})
         text = self._template.render(turns, add_generation_prompt=for_answer)
         outline = self._outline(tuple(turn["role"] for turn in turns), for_answer=for_answer)
         placed = _placed(outline, text, turns) if outline is not None else None
@@ -322,13 +323,13 @@ class Renderer:
         """For a template that rewrites messages: control tokens are looked for everywhere, so none may be in one."""
         for index, turn in enumerate(turns):
             if turn["content"].strip() not in text:
-                raise _rewritten(index)
+                raise _rewritten(_name(turns, index))
             spelt = next((token for token in self._encoder.control if token in turn["content"]), None)
             if spelt is not None:
                 raise InvalidArgument.of(
                     "messages",
-                    f"message {index} holds {spelt!r}, which is a control token of {self._name}, and its chat template "
-                    "changes this conversation so that the two cannot be told apart; take it out",
+                    f"{_name(turns, index)} holds {spelt!r}, which is a control token of {self._name}, and its chat "
+                    "template changes this conversation so that the two cannot be told apart; take it out",
                 )
         answers: dict[int, tuple[int, int]] = {}
         position = 0
@@ -343,7 +344,7 @@ class Renderer:
         prompt = self._template.render(turns[:answer], add_generation_prompt=True) if answer else ""
         start = len(prompt) if answer and text.startswith(prompt) else text.find(content, position)
         if not content or start < position or content not in text[start:]:
-            raise _rewritten(answer)
+            raise _rewritten(_name(turns, answer))
         if answer + 1 == len(turns):
             return start, len(text)
         ended = self._template.render(turns[: answer + 1])
@@ -492,20 +493,28 @@ def _used(tokens: FimTokens) -> tuple[str, ...]:
     return (tokens.prefix, tokens.suffix) if tokens.suffix_first else (tokens.prefix, tokens.suffix, tokens.middle)
 
 
-def _refuse_surrogates(turns: Sequence[Turn]) -> None:
-    for index, turn in enumerate(turns):
-        found = _SURROGATE.search(turn["content"])
+def _refuse_surrogates(texts: Mapping[str, str]) -> None:
+    """InvalidArgument for a text that no encoding can write; `texts` are by the names of their places."""
+    for name, text in texts.items():
+        found = _SURROGATE.search(text)
         if found:
             raise InvalidArgument.of(
                 "messages",
-                f"message {index} has half a character (\\u{ord(found[0]):x}) at {found.start()}; write the character "
-                "whole, or take it out",
+                f"{name} has half a character (\\u{ord(found[0]):x}) at {found.start()}; write the character whole, or "
+                "take it out",
             )
 
 
-def _rewritten(turn: int) -> InvalidArgument:
+def _name(turns: Sequence[Turn], index: int) -> str:
+    """What a turn is called to its author, as in check.py: the context, or a message counted from 1."""
+    if turns[0]["role"] == "system":
+        return f"message {index}" if index else "context"
+    return f"message {index + 1}"
+
+
+def _rewritten(name: str) -> InvalidArgument:
     return InvalidArgument.of(
-        "messages", f"the model's chat template leaves out or rewrites message {turn}; nothing can be learnt from it"
+        "messages", f"the model's chat template leaves out or rewrites {name}; nothing can be learnt from the row"
     )
 
 

@@ -6,7 +6,6 @@ without Tunesmith. `load_tuned` opens either. Export is in `export.py`.
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -18,9 +17,12 @@ import torch
 from tunesmith import folder
 from tunesmith.engine.device import Device
 from tunesmith.engine.model import LanguageModel, Prepared, load
+from tunesmith.errors import FailedPrecondition
 from tunesmith.spec import Adapter, TuningPlan
 
 ADAPTER, MODEL = "adapter", "model"
+BASE_FILE = "base.json"
+"""Name and hash of the base model that the weights beside it belong to."""
 _TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -63,7 +65,7 @@ class Trainable:
             else:
                 self.model.causal_lm.save_pretrained(temporary)
                 copy_tokenizer(base.folder, temporary)
-            folder.write_json(temporary / "base.json", {"name": base.name, "sha256": base.sha256})
+            folder.write_json(temporary / BASE_FILE, {"name": base.name, "sha256": base.sha256})
         return target
 
 
@@ -78,7 +80,16 @@ def make_trainable(plan: TuningPlan, base: Prepared, device: Device) -> Trainabl
 
 
 def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
-    """The tuned model for measuring and answering: adapter folder beside its base, or a whole model's folder."""
+    """The tuned model for measuring and answering: adapter folder beside its base, or a whole model's folder.
+
+    FailedPrecondition if it was tuned on another base: an adapter beside the wrong weights would answer, and wrongly.
+    """
+    binding = tuned / BASE_FILE
+    if binding.is_file() and (wanted := folder.read_json(binding))["sha256"] != base.sha256:
+        raise FailedPrecondition(
+            f"{tuned} was tuned on {wanted['name']} with hash {wanted['sha256'][:12]}; "
+            f"{base.folder} has {base.sha256[:12]}: put the base model's old files back, or tune again"
+        )
     if not (tuned / "adapter_config.json").is_file():
         return load(tuned, device)
     from peft import PeftModel
@@ -93,12 +104,6 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     for pattern in _TOKENIZER_FILES:
         for file in source.glob(pattern):
             shutil.copyfile(file, target / file.name)
-
-
-def reload_settings(tuned: Path) -> dict[str, Any]:
-    """PEFT's own description of an adapter folder."""
-    settings: dict[str, Any] = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
-    return settings
 
 
 def _add_adapters(model: LanguageModel, adapter: Adapter, base: Prepared, seed: int) -> Any:

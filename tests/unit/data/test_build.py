@@ -12,12 +12,17 @@ from tiny_model import make_tiny_model
 from tunesmith import catalog, folder
 from tunesmith.data.build import SHOWN_FILE, build, counterpart, open_renderer, survey
 from tunesmith.data.pack import Shard
-from tunesmith.errors import Aborted, InvalidArgument
+from tunesmith.errors import Aborted, InvalidArgument, NotFound
 from tunesmith.spec import TuningPlan, TuningSpec, resolve
 
 GENERATION = [{"input_text": f"Write the code in Python: add {i}.", "output_text": f"x + {i}"} for i in range(24)]
 CHAT: list[dict[str, Any]] = [
     {"messages": [{"author": "user", "content": f"what is {i}?"}, {"author": "assistant", "content": f"a number {i}"}]}
+    for i in range(12)
+]
+HELD_OUT = [{"input_text": f"Write the code in Python: subtract {i}.", "output_text": f"{i} - y"} for i in range(10)]
+HELD_OUT_CHAT: list[dict[str, Any]] = [
+    {"messages": [{"author": "user", "content": f"why {i}?"}, {"author": "assistant", "content": f"because of {i}"}]}
     for i in range(12)
 ]
 
@@ -55,14 +60,14 @@ def test_every_row_is_in_its_shard_as_the_renderer_makes_it(base: Path, tmp_path
 
 
 def test_the_folder_is_sealed(base: Path, tmp_path: Path) -> None:
-    build(_plan(base, _file(tmp_path / "train.jsonl", GENERATION)), base, tmp_path / "shards")
+    build(_plan(base, _file(tmp_path / "train.jsonl", GENERATION), replay=0), base, tmp_path / "shards")
     names = set(folder.verify(tmp_path / "shards")["files"])
     assert {"training/tokens.npy", "forgetting/tokens.npy", SHOWN_FILE} <= names
     assert not any(name.startswith(("evaluation/", "replay/")) for name in names)
 
 
 def test_counts_are_those_of_the_shards(base: Path, tmp_path: Path) -> None:
-    evaluation = _file(tmp_path / "eval.jsonl", GENERATION[:10])
+    evaluation = _file(tmp_path / "eval.jsonl", HELD_OUT)
     plan = _plan(base, _file(tmp_path / "train.jsonl", GENERATION), evaluation_data=str(evaluation))
     built = build(plan, base, tmp_path / "shards").to_json()
     training, held_out = (Shard.open(tmp_path / "shards" / role) for role in ("training", "evaluation"))
@@ -71,7 +76,8 @@ def test_counts_are_those_of_the_shards(base: Path, tmp_path: Path) -> None:
     assert built["tokens"] == int(training.lengths.sum())
     assert built["evaluation_tokens"] == int(held_out.lengths.sum())
     assert built["target_tokens"] == sum(int(training.weights(i).sum()) for i in range(24))
-    assert built["longest"] == int(training.lengths.max()) == built["statistics"]["length"]["max"]
+    assert built["statistics"]["length"]["max"] == int(training.lengths.max())
+    assert built["longest"] == max(int(training.lengths.max()), int(held_out.lengths.max()))
     assert built["sha256"]["training"] == folder.file_sha256(tmp_path / "train.jsonl")
     assert built["forgetting_examples"] == 24
     assert json.loads(json.dumps(built)) == built
@@ -84,7 +90,7 @@ def test_epochs_are_steps_times_batch_over_examples(base: Path, tmp_path: Path) 
 
 
 def test_a_survey_counts_what_a_build_would(base: Path, tmp_path: Path) -> None:
-    evaluation = _file(tmp_path / "eval.jsonl", CHAT)
+    evaluation = _file(tmp_path / "eval.jsonl", HELD_OUT_CHAT)
     plan = _plan(
         base, _file(tmp_path / "train.jsonl", CHAT), evaluation_data=str(evaluation), default_context="Be kind."
     )
@@ -136,6 +142,15 @@ def test_the_wrong_kind_of_rows_names_the_right_model(
         build(plan, base, tmp_path / "shards")
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"), [({}, "dataset"), ({"evaluation_data": "absent.jsonl"}, "evaluation_data")]
+)
+def test_an_absent_file_is_named_with_its_field(base: Path, tmp_path: Path, fields: dict[str, str], name: str) -> None:
+    dataset = tmp_path / "absent.jsonl" if name == "dataset" else _file(tmp_path / "train.jsonl", GENERATION)
+    with pytest.raises(NotFound, match=f"^{name}: .*absent.jsonl: no such file"):
+        survey(_plan(base, dataset, **fields), base)
+
+
 def test_every_reference_model_has_a_counterpart_of_the_other_kind() -> None:
     for name, model in catalog.REFERENCE_MODELS.items():
         other = catalog.REFERENCE_MODELS[counterpart(name)]
@@ -176,15 +191,15 @@ def test_the_same_plan_replays_the_same_rows(base: Path, tmp_path: Path) -> None
 
 
 def test_three_held_out_questions_are_kept_with_their_answers(base: Path, tmp_path: Path) -> None:
-    evaluation = _file(tmp_path / "eval.jsonl", CHAT)
+    evaluation = _file(tmp_path / "eval.jsonl", HELD_OUT_CHAT)
     plan = _plan(
-        base, _file(tmp_path / "train.jsonl", CHAT[::-1]), evaluation_data=str(evaluation), default_context="Be kind."
+        base, _file(tmp_path / "train.jsonl", CHAT), evaluation_data=str(evaluation), default_context="Be kind."
     )
     build(plan, base, tmp_path / "shards")
     shown = folder.read_json(tmp_path / "shards" / SHOWN_FILE)
     assert [question["line"] for question in shown] == [3, 7, 11]
-    assert shown[0]["messages"] == [{"author": "user", "content": "what is 2?"}]
-    assert shown[0]["wanted"] == "a number 2"
+    assert shown[0]["messages"] == [{"author": "user", "content": "why 2?"}]
+    assert shown[0]["wanted"] == "because of 2"
     assert shown[0]["context"] == "Be kind."
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_styles import KINDS, STYLES, make_styled_model
+from chat_styles import KINDS, STYLES, UNIGRAM, make_styled_model
 from tiny_model import FIM_TOKENS, SPECIAL_TOKENS, make_tiny_model
 from tunesmith import catalog
 from tunesmith.catalog import BaseModel, FimTokens
@@ -124,11 +124,21 @@ def test_a_control_token_in_a_message_stays_its_letters(tiny: Renderer, token: s
     assert tiny.decode(row.tokens).count(token) == 2 + tiny.decode(plain.tokens).count(token)
 
 
+def test_control_tokens_among_the_pieces_of_a_vocabulary_stay_letters(tmp_path: Path) -> None:
+    renderer = _open(make_styled_model(tmp_path / "unigram", STYLES["llama2"], UNIGRAM))
+    row = renderer.example(_chat(("what is </s>?", "<s></s>")))
+    plain = renderer.example(_chat(("what is it?", "that")))
+    for token in ("<s>", "</s>"):
+        written = renderer._encoder.control[token]
+        assert (row.tokens == written).sum() == (plain.tokens == written).sum() == 1
+    assert renderer.decode(row.tokens).count("</s>") == 3
+
+
 def test_only_rows_that_a_template_rewrites_are_refused(styled: dict[tuple[str, str], Renderer]) -> None:
     thinking = styled["thinking", "byte-level"]
     (row,) = thinking.examples([_chat(("q", "<think>\nhm\n</think>\n\nyes"))])
     assert isinstance(row, NotRendered)
-    assert "message 1 holds '<think>'" in row.message
+    assert "message 2 holds '<think>'" in row.message
     assert not isinstance(next(thinking.examples([_chat(("what is <think>?", "a mark"))])), NotRendered)
 
 
@@ -169,7 +179,7 @@ def test_one_answer_of_several_can_be_trained(tiny: Renderer) -> None:
 
 def test_input_text_is_the_user_message_byte_for_byte(tiny: Renderer) -> None:
     asked = "```python\r\n\tprint('{x}')\r\n\r\n```\u2028 \u4f60\u597d  "
-    row = Conversation(1, "generation", None, (Message("user", asked), Message("assistant", "a", True)), None)
+    row = Conversation(1, "generation", None, (Message("user", asked, False), Message("assistant", "a", True)), None)
     assert tiny.text(row) == f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
 
 
@@ -182,7 +192,7 @@ def test_context(tiny: Renderer, own: str | None, default: str, used: str | None
 
 
 def test_the_default_context_is_for_chats_only(tiny: Renderer) -> None:
-    row = Conversation(1, "generation", None, (Message("user", "q"), Message("assistant", "a", True)), None)
+    row = Conversation(1, "generation", None, (Message("user", "q", False), Message("assistant", "a", True)), None)
     assert "system" not in tiny.decode(tiny.example(row, "B").tokens)
 
 
@@ -197,7 +207,7 @@ def test_a_context_goes_before_the_first_message_where_a_template_has_no_place_f
 
 
 def test_a_template_that_refuses_a_row_names_its_line(styled: dict[tuple[str, str], Renderer]) -> None:
-    twice = (Message("user", "a"), Message("user", "b"), Message("assistant", "c", True))
+    twice = (Message("user", "a", False), Message("user", "b", False), Message("assistant", "c", True))
     with pytest.raises(InvalidArgument, match=r"line 7: .*must alternate"):
         styled["gemma", "byte-level"].example(Conversation(7, "chat", None, twice, None))
 
@@ -209,8 +219,13 @@ def test_a_row_that_fails_does_not_stop_the_others(styled: dict[tuple[str, str],
 
 
 def test_half_a_character_is_refused(tiny: Renderer) -> None:
-    with pytest.raises(InvalidArgument, match=r"line 1: message 0 has half a character \(\\ud800\) at 2"):
+    with pytest.raises(InvalidArgument, match=r"line 1: message 1 has half a character \(\\ud800\) at 2"):
         tiny.example(_chat(("ab\ud800", "c")))
+
+
+def test_half_a_character_in_a_gap_is_refused(tiny: Renderer) -> None:
+    with pytest.raises(InvalidArgument, match="middle has half a character"):
+        tiny.example(Conversation(1, "generation", None, (), Fim("a", "b", "\udc00")))
 
 
 def test_batches_and_single_rows_are_alike(tiny: Renderer) -> None:
