@@ -719,11 +719,14 @@ def predict(
     """
     if "-" == prefix == suffix:
         raise InvalidArgument.of("--suffix", "standard input can be read for one of --prefix and --suffix only")
-    question = _question(_text_or_stdin(prefix), None if suffix is None else _text_or_stdin(suffix))
     target = _target(session, model)
     if suffix is not None and target.base.fim is None:
         message = f"{target.base.name} was not made to fill in the middle; leave --suffix out or use another base model"
         raise FailedPrecondition(f"--suffix: {message}")
+    if suffix is None:
+        question = _talk(_default_context(target), [("user", _text_or_stdin(prefix))])
+    else:
+        question = _gap(_text_or_stdin(prefix), _text_or_stdin(suffix))
     generator = _loaded(session, target)
     [answer] = generator.answer([question], max_output_tokens=max_output_tokens, temperature=temperature, seed=seed)
     if session.json:
@@ -829,17 +832,14 @@ def _weights(folder: Path) -> Path:
     return folder / "adapter" if (folder / "adapter").is_dir() else folder / "model"
 
 
-def _question(prefix: str, suffix: str | None) -> Conversation:
-    """A prompt in the form of a training example of its kind."""
-    from tunesmith.data.formats import Conversation, Fim, Message
+def _gap(prefix: str, suffix: str) -> Conversation:
+    from tunesmith.data.formats import Conversation, Fim
 
-    if suffix is not None:
-        return Conversation(line=1, kind="fim", context=None, messages=(), fim=Fim(prefix, suffix, ""))
-    message = Message(author="user", content=prefix, trainable=False)
-    return Conversation(line=1, kind="generation", context=None, messages=(message,), fim=None)
+    return Conversation(line=1, kind="fim", context=None, messages=(), fim=Fim(prefix, suffix, ""))
 
 
 def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
+    """What was said, in the form of the examples that a model was tuned on."""
     from tunesmith.data.formats import Conversation, Message
 
     messages = tuple(

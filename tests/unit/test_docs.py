@@ -72,4 +72,5 @@ def test_every_source_file_that_the_architecture_names_exists_and_every_one_is_n
     source = ROOT / "src" / "tunesmith"
     there = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
     silent = {name for name in there if name.endswith("__init__.py") or name.startswith("migrations/")}
-    assert named == there - silent
+    assert named - there == set()
+    assert there - silent - named == set()
