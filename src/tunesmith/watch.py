@@ -31,6 +31,8 @@ TITLES = {
 
 # Between plain lines that say nothing but how far it is: a log of 12 minutes then has some 70.
 LINE_INTERVAL_S = 10.0
+# A line that says what the last one said is a sign of life only.
+SAME_LINE_INTERVAL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class View:
     accuracy: float | None = None
     tokens_per_s: float | None = None
     seconds_left: float | None = None
+    evaluated: int | None = None
+    """Examples measured in the evaluation that runs, of `to_evaluate`."""
+    to_evaluate: int | None = None
     message: str = ""
     evaluations: tuple[Mapping[str, Any], ...] = ()
     """Lines of metrics.jsonl with an evaluation that the last look had not seen."""
@@ -69,13 +74,15 @@ class Follower:
         return View(
             task=task,
             attempt=number,
-            phase=said.get("phase", "starting"),
+            phase=_phase(said),
             step=said.get("step"),
             steps=said.get("steps"),
             loss=said.get("loss"),
             accuracy=said.get("accuracy"),
             tokens_per_s=said.get("tokens_per_s"),
             seconds_left=said.get("seconds_left"),
+            evaluated=said.get("evaluated") if _phase(said) == "evaluating" else None,
+            to_evaluate=said.get("to_evaluate"),
             message=said.get("message", ""),
             evaluations=tuple(self._evaluations()),
         )
@@ -91,6 +98,14 @@ class Follower:
                     self._seen.add(line["step"])
                     found.append(line)
         return found
+
+
+def _phase(said: Mapping[str, Any]) -> str:
+    # The figures of a finished evaluation stay until the next step is done, which may take a minute.
+    phase: str = said.get("phase", "starting")
+    if phase == "evaluating" and "step" in said and said.get("evaluated") == said.get("to_evaluate"):
+        return "training"
+    return phase
 
 
 def newest_attempt(folder: JobFolder) -> tuple[str, int, AttemptFolder] | None:
@@ -124,13 +139,17 @@ def display_on(stream: TextIO) -> Display:
 
 
 class Lines:
-    """Plain lines: every change of phase, every evaluation, and how far it is every LINE_INTERVAL_S."""
+    """Plain lines: every change of phase, every evaluation, and how far it is now and then."""
 
-    def __init__(self, stream: TextIO, interval_s: float = LINE_INTERVAL_S) -> None:
+    def __init__(
+        self, stream: TextIO, interval_s: float = LINE_INTERVAL_S, same_interval_s: float = SAME_LINE_INTERVAL_S
+    ) -> None:
         self._stream = stream
         self._interval_s = interval_s
+        self._same_interval_s = same_interval_s
         self._phase = ("", 0, "", "")
-        self._next_s = 0.0
+        self._line = ""
+        self._said_s = float("-inf")
 
     def __enter__(self) -> Lines:
         return self
@@ -141,13 +160,14 @@ class Lines:
         return None
 
     def show(self, view: View) -> None:
-        for line in view.evaluations:
-            self.say(evaluation_line(line))
+        for evaluation in view.evaluations:
+            self.say(evaluation_line(evaluation))
         phase = (view.task, view.attempt, view.phase, view.message)
-        now_s = time.monotonic()
-        if phase != self._phase or now_s >= self._next_s:
-            self._phase, self._next_s = phase, now_s + self._interval_s
-            self.say(progress_line(view))
+        line, now_s = progress_line(view), time.monotonic()
+        wait_s = self._interval_s if line != self._line else self._same_interval_s
+        if phase != self._phase or now_s >= self._said_s + wait_s:
+            self._phase, self._line, self._said_s = phase, line, now_s
+            self.say(line)
 
     def say(self, text: str) -> None:
         self._stream.write(text + "\n")
@@ -199,18 +219,16 @@ def progress_line(view: View) -> str:
 
 def facts_line(view: View) -> str:
     """Step, loss, accuracy, speed and time left, as far as they are known."""
-    parts = []
-    if view.step is not None:
-        parts.append(f"step {view.step}" + (f"/{view.steps}" if view.steps else ""))
-    if view.loss is not None:
-        parts.append(f"loss {view.loss:.3f}")
-    if view.accuracy is not None:
-        parts.append(f"accuracy {view.accuracy:.1%}")
-    if view.tokens_per_s is not None:
-        parts.append(f"{view.tokens_per_s:,.0f} tokens/s")
-    if view.seconds_left is not None:
-        parts.append(f"{duration(view.seconds_left)} left")
-    return ", ".join(parts)
+    left = None if view.seconds_left is None else duration(view.seconds_left)
+    known: list[tuple[str, object]] = [
+        (f"step {{}}/{view.steps}" if view.steps else "step {}", view.step),
+        (f"example {{}}/{view.to_evaluate}", view.evaluated),
+        ("loss {:.3f}", view.loss),
+        ("accuracy {:.1%}", view.accuracy),
+        ("{:,.0f} tokens/s", view.tokens_per_s),
+        ("{} left", left),
+    ]
+    return ", ".join(form.format(value) for form, value in known if value is not None)
 
 
 def evaluation_line(line: Mapping[str, Any]) -> str:

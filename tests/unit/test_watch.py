@@ -76,6 +76,27 @@ def test_plain_lines_come_with_every_phase_and_every_evaluation_but_not_with_eve
     ]
 
 
+def test_a_line_that_says_nothing_new_is_left_out() -> None:
+    stream = io.StringIO()
+    lines = watch.Lines(stream, interval_s=0, same_interval_s=3600)
+    for step in (1, 1, 1, 2, 2):
+        lines.show(watch.View("tune", 1, "training", step=step))
+    assert stream.getvalue().splitlines() == ["tuning: training step 1", "tuning: training step 2"]
+
+
+def test_a_finished_evaluation_is_not_shown_as_running(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    progress = folder.attempt("tune", 1).create().progress
+    write_json(progress, {**TRAINING, "phase": "evaluating", "evaluated": 12, "to_evaluate": 48})
+    running = watch.Follower(folder).look()
+    write_json(progress, {**TRAINING, "phase": "evaluating", "evaluated": 48, "to_evaluate": 48})
+    finished = watch.Follower(folder).look()
+    assert running is not None
+    assert finished is not None
+    assert "example 12/48" in watch.progress_line(running)
+    assert "tuning: training step 12/60" in watch.progress_line(finished)
+
+
 def test_plain_lines_go_on_once_the_interval_is_over() -> None:
     stream = io.StringIO()
     lines = watch.Lines(stream, interval_s=0)
