@@ -18,7 +18,8 @@ from tunesmith.errors import InvalidArgument
 # The two kinds of sample rows of the reference page, in our own words: fences, mixed line ends, tabs, braces, CJK.
 FENCED = (
     'Here is a sketch:\r\n\r\n```python\nimport shelf\n\n\ndef label(box: dict) -> str:\n\t"""Names a box."""\r\n'
-    '\treturn f"{box[\'id\']}: {{{box.get("size", 0)}}}"\n```\r\n\r\nIt prints \u300c\u68da\u300d\u2028and \u0085 ends.\\n'
+    '\treturn f"{box[\'id\']}: {{{box.get("size", 0)}}}"\n```\r\n\r\n'
+    "It prints \u300c\u68da\u300d\u2028and \u0085 ends.\\n"
 )
 TEXT = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1).filter(lambda t: t.strip())
 
