@@ -69,6 +69,8 @@ _TELLING: Mapping[str, Format] = {
 }
 _TURN_KEYS = {"vertex-chat": " of author and content", "openai-chat": " of role and content"}
 _FORMS = "; ".join(f"{name}: {', '.join(sorted(must))}{_TURN_KEYS.get(name, '')}" for name, (must, _) in KEYS.items())
+# Every name that some form reads: none of them is a misspelling of another.
+_NAMES = frozenset({"author", "role", "from", "content", "value", "parts"}.union(*(a | b for a, b in KEYS.values())))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Longer keys and values are cut in messages; more keys than these are not looked at for a likely misspelling.
 _SHOWN_CHARACTERS, _SHOWN_KEYS = 40, 12
@@ -232,14 +234,15 @@ def unknown_keys(row: Row, form: Format) -> list[str]:
     """Keys that nothing reads, as `name` or `messages[3].weights`; the check warns of them."""
     must, may = KEYS[form]
     unknown = [_name(key) for key in row if key not in must and key not in may]
-    chat = _CHATS.get(form)
-    for field in must if chat else ():
-        turns = row.get(field)
-        for i, turn in enumerate(turns if isinstance(turns, list) else ()):
-            if chat and isinstance(turn, dict) and not turn.keys() <= chat.keys:
-                # Exports write null for each key that some other turn has.
-                unread = (key for key, value in turn.items() if key not in chat.keys and value is not None)
-                unknown += [f"{field}[{i}].{_name(key)}" for key in unread if key not in _TOOL_KEYS]
+    if form in _CHATS:
+        known = _CHATS[form].keys.union(_TOOL_KEYS)
+        for field in must:
+            turns = row[field] if isinstance(row.get(field), list) else []
+            for i, turn in enumerate(turns):
+                if isinstance(turn, dict) and not turn.keys() <= known:
+                    # Exports write null for each key that some other turn has.
+                    unread = (key for key, value in turn.items() if key not in known and value is not None)
+                    unknown += [f"{field}[{i}].{_name(key)}" for key in unread]
     return unknown
 
 
@@ -347,7 +350,7 @@ def _author(turn: Row, at: str, chat: _Chat, problems: list[Problem]) -> str | N
     if isinstance(value, str) and value in chat.authors:
         return chat.authors[value]
     if chat.author_key not in turn:
-        problems.append(_missing(turn, chat.author_key, where, chat.keys, f"one of {names}"))
+        problems.append(_missing(turn, chat.author_key, where, f"one of {names}"))
     elif not isinstance(value, str):
         problems.append(_not_text(where, value))
     elif value in _TOOL_AUTHORS:
@@ -486,8 +489,8 @@ def _list(row: Row, field: str, problems: list[Problem]) -> list[Any]:
     return []
 
 
-def _missing(row: Row, name: str, where: str, others: Collection[str] = (), hint: str = "") -> Problem:
-    candidates = [key for key in list(row)[:_SHOWN_KEYS] if key not in others and len(key) <= _SHOWN_CHARACTERS]
+def _missing(row: Row, name: str, where: str, hint: str = "") -> Problem:
+    candidates = [key for key in list(row)[:_SHOWN_KEYS] if key not in _NAMES and len(key) <= _SHOWN_CHARACTERS]
     near = difflib.get_close_matches(name, candidates, 1, 0.7)
     remedy = f"did you mean {name} by {near[0]}?" if near else hint or f"add {name}"
     return Problem("missing_field", where, "is missing", remedy)
