@@ -340,7 +340,7 @@ def _turn(turn: Any, at: str, chat: _Chat, problems: list[Problem]) -> _Turn:
     if _refuse_tools(turn, at, problems):
         return _Turn(at, author, "", False)
     content = _content(turn, at, chat, problems, may_be_empty=author == "system")
-    taught = _weight(turn, at, author, problems) if chat.weighted else True
+    taught = _weight(turn, at, problems) if chat.weighted else True
     return _Turn(at, author, content, taught and author == "assistant")
 
 
@@ -396,16 +396,13 @@ def _joined(parts: Sequence[Any], where: str, problems: list[Problem]) -> str | 
     return "".join(texts) if len(texts) == len(parts) else None
 
 
-def _weight(turn: Row, at: str, author: str | None, problems: list[Problem]) -> bool:
+def _weight(turn: Row, at: str, problems: list[Problem]) -> bool:
     weight = turn.get("weight")
     if weight is None:
         return True
     if isinstance(weight, bool) or weight not in (0, 1):
         message = f"must be 0 or 1, got {_shown(weight)}"
         problems.append(Problem("bad_weight", f"{at}.weight", message, "0 leaves the answer out"))
-    elif weight and author in ("user", "system"):
-        message = f"a message of the {author} has a weight; only answers are learnt"
-        problems.append(Problem("bad_weight", f"{at}.weight", message, "remove it"))
     return bool(weight == 1)
 
 

@@ -417,10 +417,9 @@ def test_a_weight_is_0_or_1(weight: Any) -> None:
     assert _faults({"messages": turns}) == [("bad_weight", "messages[1].weight")]
 
 
-def test_only_answers_have_a_weight() -> None:
-    turns = _openai([("q", "a")])
-    turns[0]["weight"] = 1
-    assert _faults({"messages": turns}) == [("bad_weight", "messages[0].weight")]
+def test_a_question_is_not_learnt_whatever_its_weight() -> None:
+    turns = [{**turn, "weight": 1} for turn in _openai([("q", "a")], "s")]
+    assert _through({"messages": turns}) == ("openai-chat", _chat([("q", "a")], "s"))
 
 
 @pytest.mark.parametrize(
@@ -777,15 +776,13 @@ def test_reading_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
 # The page.
 
 
-def _table(first: str) -> list[tuple[str, str]]:
-    """Name and text of the rows of the table whose head begins so."""
-    page = (_ROOT / "docs" / "data-formats.md").read_text("utf-8")
-    table = page.split(f"| {first} |", 1)[1].split("\n\n", 1)[0]
-    return re.findall(r"^\| `(.+?)` \| (.+) \|$", table, re.M)
+def _table(page: str) -> list[tuple[str, str]]:
+    """The name that each row of the page's table begins with, and the rest of the row."""
+    return re.findall(r"^\| `(.+?)` \| (.+) \|$", (_ROOT / "docs" / page).read_text("utf-8"), re.M)
 
 
 def test_each_row_on_the_page_is_read_as_the_form_beside_it() -> None:
-    rows = _table("form")
+    rows = _table("data-formats.md")
     assert {name for name, _ in rows} == set(KEYS)
     for name, text in rows:
         form, example = _through(json.loads(text.strip("`")))
@@ -793,11 +790,12 @@ def test_each_row_on_the_page_is_read_as_the_form_beside_it() -> None:
         assert isinstance(example, Conversation)
 
 
-def test_the_page_lists_every_code_that_reading_can_give_and_no_other() -> None:
+def test_every_code_that_reading_can_give_is_documented_once() -> None:
     source = "".join((_ROOT / "src/tunesmith/data" / name).read_text("utf-8") for name in ("formats.py", "lines.py"))
     # First argument of a Problem, a branch of `code = "a" if ... else "b"`, or first of a returned triple.
     given = re.findall(r'Problem\(\s*"(\w+)"', source)
     given += re.findall(r'^ +return "([a-z_0-9]+)", f?["\w]', source, re.M)
     given += [code for line in re.findall(r"^ +code = (.+)$", source, re.M) for code in re.findall(r'"(\w+)"', line)]
-    listed = [code for code, _ in _table("code")]
-    assert sorted(listed) == sorted(set(given))
+    listed = [code for code, _ in _table("finding-codes.md")]
+    assert len(set(given)) > 35
+    assert [(code, listed.count(code)) for code in sorted(set(given)) if listed.count(code) != 1] == []
