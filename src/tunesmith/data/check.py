@@ -206,7 +206,7 @@ def _row(seen: _Pass, raw: RawLine, special_tokens: Collection[str]) -> bool:
         return True
     for key in unknown_keys(row, form):
         must, may = KEYS[form]
-        hint = f"read are: {', '.join(sorted(must | may))}"
+        hint = "remove it" if "." in key else f"read are: {', '.join(sorted(must | may))}"
         seen.add(raw.number, "warning", Problem("unknown_key", key, "is not read", hint))
     example = parse(row, raw.number, form)
     if not isinstance(example, Conversation):
