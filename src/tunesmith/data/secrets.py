@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 import string
 from bisect import bisect_right
@@ -31,60 +32,88 @@ class Secret(NamedTuple):
     """Plainly a placeholder."""
 
 
+_STRIPE_TEST = "Stripe test key"
 _PRIVATE_KEY = "private key"
 _URL = "password in a URL"
-_PATTERNS: dict[str, str] = {
-    # Possessive, and blanks only where words are: nothing to go back over. Words may be run together by a join.
-    _PRIVATE_KEY: r"-----BEGIN\s*+[A-Z0-9 ]{0,24}?\s?PRIVATE\s*+KEY(?:\s*+BLOCK)?-----",
-    "PuTTY private key": r"PuTTY-User-Key-File-\d:",
-    "age secret key": r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b",
-    "AWS access key": r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
-    "AWS secret key": r"(?i:aws.{0,20}secret.{0,20}|secret_?access_?key.{0,5})['\"=:\s]"
-    r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
-    "GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b",
-    "GitLab token": r"\bgl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,}",
-    "Google API key": r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
-    "Google OAuth secret": r"\bGOCSPX-[A-Za-z0-9_-]{28}(?![A-Za-z0-9_-])",
-    "Slack token": r"\b(?:xox[abeposr]|xapp)-[A-Za-z0-9-]{10,}",
-    "Slack webhook": r"https://hooks\.slack\.com/services/T[A-Z0-9]+/B[A-Z0-9]+/[A-Za-z0-9]{20,}",
-    "Stripe live key": r"\b[sr]k_live_[A-Za-z0-9]{16,}\b",
-    "Stripe test key": r"\b[sr]k_test_[A-Za-z0-9]{16,}\b",
-    "Anthropic key": r"\bsk-ant-[A-Za-z0-9_-]{32,}",
-    # Digits and capitals: names of CSS classes begin with sk- too.
-    "OpenAI key": r"\bsk-(?=[A-Za-z_-]*\d)(?=[a-z0-9_-]*[A-Z])[A-Za-z0-9_-]{32,}",
-    "Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",
-    "npm token": r"\bnpm_[A-Za-z0-9]{36}\b",
-    "PyPI token": r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}",
-    "SendGrid key": r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])",
-    "Twilio key": r"\bSK[0-9a-f]{32}\b",
-    "Mailgun key": r"\bkey-[0-9a-f]{32}\b",
-    "Azure storage key": r"AccountKey=[A-Za-z0-9+/]{86}==",
-    "Azure client secret": r"\b[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",
-    "DigitalOcean token": r"\bdo[opr]_v1_[0-9a-f]{64}\b",
-    "Docker token": r"\bdckr_pat_[A-Za-z0-9_-]{27,}",
-    "Databricks token": r"\bdapi[0-9a-f]{32}\b",
-    "Shopify token": r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b",
-    "Vault token": r"\bhv[sb]\.[A-Za-z0-9_-]{24,}",
-    "Telegram bot token": r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])",
-    "JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}",
-    # A password that begins with $ is a variable, and braces are a template's.
-    _URL: r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"{}<>$]{0,64}:[^\s:/@'\"{}<>$][^\s/@'\"{}<>]{3,127}@[\w.-]+",
-}
-_ANY = re.compile("|".join(f"(?P<k{i}>{pattern})" for i, pattern in enumerate(_PATTERNS.values())))
-_KINDS = list(_PATTERNS)
-# A text without any of these has no secret of the kinds above; most texts end here.
-_HINTS = re.compile(
-    r"-----B|PuTTY-|AGE-S|A[KSBC][IC]A|(?i:secret)|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|ptt|cbt)-|AIza|GOCSPX|"
-    r"xox[abeposr]-|xapp-|hooks\.slack|k_(?:live|test)_|sk-|hf_|npm_|pypi-|SG\.|SK[0-9a-f]{8}|key-|AccountKey|\dQ~|"
-    r"do[opr]_v1_|dckr_|dapi|shp(?:at|ca|pa|ss)_|hv[sb]\.|:AA|eyJ|://"
-)
+
+
+class _Shape(NamedTuple):
+    """How one kind looks. Most texts have none of the hints and cost no more than looking for those."""
+
+    kind: str
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+def _shape(kind: str, hints: str, pattern: str) -> _Shape:
+    return _Shape(kind, tuple(hints.split()), re.compile(pattern))
+
+
+@functools.cache
+def _shapes() -> tuple[_Shape, ...]:
+    return (
+        # Blanks only where words are, and the words may be run together by a join.
+        _shape(_PRIVATE_KEY, "-----BEGIN", r"-----BEGIN\s*+[A-Z0-9 ]{0,24}?\s?PRIVATE\s*+KEY(?:\s*+BLOCK)?-----"),
+        _shape("PuTTY private key", "PuTTY-User-Key", r"PuTTY-User-Key-File-\d:"),
+        _shape("age secret key", "AGE-SECRET", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b"),
+        _shape("AWS access key", "AKIA ASIA ABIA ACCA", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+        _shape(
+            "AWS secret key",
+            "ecret ECRET",
+            r"(?i:aws.{0,20}secret.{0,20}|secret_?access_?key.{0,5})['\"=:\s][A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
+        ),
+        _shape(
+            "GitHub token",
+            "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+            r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b",
+        ),
+        _shape("GitLab token", "glpat- gldt- glrt- glptt- glcbt-", r"\bgl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,}"),
+        _shape("Google API key", "AIza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+        _shape("Google OAuth secret", "GOCSPX-", r"\bGOCSPX-[A-Za-z0-9_-]{28}(?![A-Za-z0-9_-])"),
+        _shape("Slack token", "xox xapp-", r"\b(?:xox[abeposr]|xapp)-[A-Za-z0-9-]{10,}"),
+        _shape(
+            "Slack webhook",
+            "hooks.slack.com",
+            r"https://hooks\.slack\.com/services/T[A-Z0-9]+/B[A-Z0-9]+/[A-Za-z0-9]{20,}",
+        ),
+        _shape("Stripe live key", "k_live_", r"\b[sr]k_live_[A-Za-z0-9]{16,}\b"),
+        _shape(_STRIPE_TEST, "k_test_", r"\b[sr]k_test_[A-Za-z0-9]{16,}\b"),
+        _shape("Anthropic key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{32,}"),
+        # Digits and capitals: names of CSS classes begin with sk- too.
+        _shape(
+            "OpenAI key", "sk-", r"\bsk-(?!ant-)(?=[A-Za-z_-]{0,199}\d)(?=[a-z0-9_-]{0,199}[A-Z])[A-Za-z0-9_-]{32,}"
+        ),
+        _shape("Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{30,}\b"),
+        _shape("npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
+        _shape("PyPI token", "pypi-AgEI", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
+        _shape("SendGrid key", "SG.", r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"),
+        _shape("Twilio key", "SK", r"\bSK[0-9a-f]{32}\b"),
+        _shape("Mailgun key", "key-", r"\bkey-[0-9a-f]{32}\b"),
+        _shape("Azure storage key", "AccountKey=", r"AccountKey=[A-Za-z0-9+/]{86}=="),
+        _shape("Azure client secret", "Q~", r"\b[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
+        _shape("DigitalOcean token", "_v1_", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
+        _shape("Docker token", "dckr_pat_", r"\bdckr_pat_[A-Za-z0-9_-]{27,}"),
+        _shape("Databricks token", "dapi", r"\bdapi[0-9a-f]{32}\b"),
+        _shape("Shopify token", "shpat_ shpca_ shppa_ shpss_", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+        _shape("Vault token", "hvs. hvb.", r"\bhv[sb]\.[A-Za-z0-9_-]{24,}"),
+        _shape("Telegram bot token", ":AA", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
+        _shape("JSON web token", "eyJ", r"\beyJ[A-Za-z0-9_-]{10,999}\.eyJ[A-Za-z0-9_-]{10,4999}\.[A-Za-z0-9_-]{20,}"),
+        # From the :// on, which is quick to find. A password that begins with $ is a variable, braces are a template's.
+        _shape(
+            _URL,
+            "://",
+            r"(?<=[a-z0-9])://[^\s:/@'\"{}<>$]{0,64}:[^\s:/@'\"{}<>$][^\s/@'\"{}<>]{3,127}@[\w.-]+",
+        ),
+    )
+
 
 # What stands between two string literals that are one string: "a" + "b", 'a' 'b', "a" \ , ["a", "b"].
 _JOINT = re.compile(r"[\"'`]\s*+(?:[+.&,\\]\s*+)?[\"'`]")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}")
 # The next line of a run that is wrapped: a line end, as it is or escaped, perhaps with quotes around it.
-_NEXT_LINE = re.compile(r"(?:\\r)?(?:\\n|\r?\n)[ \t]*[\"'+ \t]*(?:\r?\n)?[ \t]*[\"']?([A-Za-z0-9+/_-]+)")
+_NEXT_LINE = re.compile(r"(?:\\r)?(?:\\n|\r?\n)[ \t\"'+]*+(?:\r?\n)?[ \t\"']*+([A-Za-z0-9+/_-]++)")
+_SCHEME = string.ascii_lowercase + string.digits + "+.-"
 _TEXT_BYTES = string.printable.encode()
 
 # What follows a key's header: literal borders, line ends, headers such as Proc-Type; then the key itself.
@@ -104,8 +133,7 @@ _NOWHERE = re.compile(r"(?i)@(?:localhost|127\.|0\.0\.0\.0|host\b|db\b|.*\.(?:te
 
 def find(text: str, layers: int = MAX_LAYERS) -> Iterator[Secret]:
     """The secrets of a text: as they stand, then in joined literals, then in base64 up to so many layers deep."""
-    if _HINTS.search(text):
-        yield from _plain(text)
+    yield from _plain(text)
     yield from _joined(text)
     if layers:
         yield from _encoded(text, layers)
@@ -120,10 +148,14 @@ def redact(text: str) -> str:
 
 
 def _plain(text: str) -> Iterator[Secret]:
-    for match in _ANY.finditer(text):
-        assert match.lastgroup is not None
-        kind = _KINDS[int(match.lastgroup[1:])]
-        yield Secret(kind, match.start() + 1, len(match[0]), _is_example(kind, match[0], text, match.end()))
+    for shape in _shapes():
+        if any(hint in text for hint in shape.hints):
+            for match in shape.pattern.finditer(text):
+                start, end = match.span()
+                if shape.kind == _URL:
+                    start = len(text[:start].rstrip(_SCHEME))
+                example = _is_example(shape.kind, text[start:end], text, end)
+                yield Secret(shape.kind, start + 1, end - start, example)
 
 
 def _joined(text: str) -> Iterator[Secret]:
@@ -132,8 +164,6 @@ def _joined(text: str) -> Iterator[Secret]:
     if not joints:
         return
     whole = _JOINT.sub("", text)
-    if not _HINTS.search(whole):
-        return
     # In `whole`: where each joint was; a secret counts if it spans one, otherwise it was found as it stands.
     removed = 0
     cuts, shifts = [0], [0]
@@ -193,7 +223,7 @@ def _padded(rest: str) -> str:
 def _is_example(kind: str, value: str, text: str, end: int) -> bool:
     if kind == _PRIVATE_KEY:
         return not _KEY_BODY.match(text, end)
-    if kind == "Stripe test key":
+    if kind == _STRIPE_TEST:
         return True
     if kind == _URL:
         return _is_example_url(value)
