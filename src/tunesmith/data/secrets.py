@@ -112,7 +112,7 @@ _JOINT = re.compile(r"[\"'`]\s*+(?:[+.&,\\]\s*+)?[\"'`]")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}")
 # The next line of a run that is wrapped: a line end, as it is or escaped, perhaps with quotes around it.
-_NEXT_LINE = re.compile(r"(?:\\r)?(?:\\n|\r?\n)[ \t\"'+]*+(?:\r?\n)?[ \t\"']*+([A-Za-z0-9+/_-]++)")
+_NEXT_LINE = re.compile(r"[\"' \t+,]*+(?:\\r)?(?:\\n|\r?\n)[ \t\"'+]*+(?:\r?\n)?[ \t\"']*+([A-Za-z0-9+/_-]++)")
 _SCHEME = string.ascii_lowercase + string.digits + "+.-"
 _TEXT_BYTES = string.printable.encode()
 
