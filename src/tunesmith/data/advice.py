@@ -68,13 +68,13 @@ def instructs(prompt: str) -> bool:
 def labels(prompt: str) -> tuple[str, ...]:
     """Names of the labelled fields of a prompt (`question: ...`), in order, as they are written.
 
-    Code in fences, keywords and instructions ("Write the code in Python: ...") are no labels.
+    Code in fences, keywords and instructions ("Write code: ...") are no labels; one word ("answer:") is no instruction.
     """
     if ":" not in prompt:
         return ()
     plain = _FENCE.sub("", prompt) if "```" in prompt else prompt
     found = (match[1] for match in _LABEL.finditer(plain))
-    return tuple(name for name in found if name not in _NOT_LABELS and not _MAKING.match(name))
+    return tuple(name for name in found if name not in _NOT_LABELS and not (" " in name and _MAKING.match(name)))
 
 
 def field_order(prompts: Sequence[tuple[int, tuple[str, ...]]]) -> FieldAdvice | None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data import findings, signature
+from tunesmith.data import advice, findings, signature
 from tunesmith.data.check import Limits, Report, check, digest
 from tunesmith.data.findings import CODES, FINDINGS_SHOWN
 from tunesmith.errors import InvalidArgument, NotFound
@@ -143,9 +143,11 @@ def test_a4_ten_thousand_and_one_rows_are_too_many(desk: Desk, rows: int, valid:
     assert found.valid == valid
 
 
-def test_a4_ten_thousand_and_two_authors_in_three_chats_are_too_many(desk: Desk) -> None:
-    found = desk.bytes(lines(chat(i, 3334) for i in range(3)))
-    assert found.codes() == {"too_few_examples", "too_many_authors"}
+@pytest.mark.parametrize(("last", "too_many"), [(3332, False), (3333, True), (3334, True)])
+def test_a4_ten_thousand_and_one_authors_in_three_chats_are_too_many(desk: Desk, last: int, too_many: bool) -> None:
+    authors = [("user", "assistant")[i % 2] for i in range(last)]
+    found = desk.bytes(lines([chat(1, 3334), chat(2, 3334), {"messages": turns(*authors)}]))
+    assert ("too_many_authors" in found.codes()) == too_many
 
 
 @pytest.mark.parametrize(("chats", "valid"), [(5_000, True), (5_001, False)])
@@ -155,7 +157,7 @@ def test_t8_the_limit_of_chats_is_on_authors_and_not_on_examples(desk: Desk, cha
 
 
 def test_messages_of_rows_with_errors_count_as_authors_too(desk: Desk) -> None:
-    rows = [{"messages": turns("user", "bot")} for _ in range(5_001)]
+    rows = [*GOOD_CHATS, *({"messages": turns("user", "bot")} for _ in range(5_001))]
     assert "too_many_authors" in desk.bytes(lines(rows)).codes()
 
 
@@ -555,8 +557,9 @@ def test_a24_documentations_own_key_is_a_warning(desk: Desk) -> None:
 
 def test_a24_secrets_are_found_in_rows_that_are_no_examples(desk: Desk) -> None:
     token = "ghp_" + "a1B2" * 9
-    found = desk.rows({"input_text": token}, '{"input_text": "' + token, {"messages": turns("user"), "x": token})
-    assert found.lines_of("secret") == "13-15"
+    mixed_form, no_form = {"messages": turns("user"), "x": token}, {"foo": token}
+    found = desk.rows({"input_text": token}, '{"input_text": "' + token, mixed_form, no_form)
+    assert found.lines_of("secret") == "13-16"
 
 
 def test_a24_secrets_in_names_are_not_repeated(desk: Desk) -> None:
@@ -572,6 +575,41 @@ def test_a24_every_turn_of_a_chat_is_looked_at(desk: Desk) -> None:
         (LAST, "context", "secret"),
         (LAST, "messages[2].content", "secret"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        ({"instruction": "Write the code @", "output": "@"}, ["instruction", "output"]),
+        ({"prompt": "Write the code @", "completion": "@"}, ["prompt", "completion"]),
+        ({"prefix": "@", "suffix": "@", "middle": "@"}, ["prefix", "suffix", "middle"]),
+        (
+            {"messages": [{"role": "user", "content": "what? @"}, {"role": "assistant", "content": "@"}]},
+            ["messages[0].content", "messages[1].content"],
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "system", "content": "be good"},
+                    {"role": "user", "content": "what? @"},
+                    {"role": "assistant", "content": "a"},
+                ]
+            },
+            ["messages[1].content"],
+        ),
+        (
+            {"contents": [{"role": "user", "parts": [{"text": "why?"}]}, {"role": "model", "parts": [{"text": "@"}]}]},
+            ["contents[1].parts"],
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "what? @"}, {"from": "gpt", "value": "a"}]},
+            ["conversations[0].value"],
+        ),
+    ],
+)
+def test_fields_of_findings_are_those_of_the_form(desk: Desk, row: dict[str, Any], fields: list[str]) -> None:
+    found = desk.bytes(json.dumps(row).replace("@", "</s>").encode())
+    assert [f.field for f in found.findings if f.code == "special_token_text"] == fields
 
 
 # A26: other files.
@@ -648,6 +686,27 @@ def test_s16_prompts_with_other_fields_or_another_order_are_named(desk: Desk, pr
 )
 def test_s16_labels_in_texts_and_code_are_no_fields(desk: Desk, prompt: str) -> None:
     assert desk.bytes(lines([*questions(12), {"input_text": prompt, "output_text": "x"}])).findings == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("question: a\ncontext: b", ("question", "context")),
+        ("Question: a\nGiven code:\n```yaml\nhost: a\nport: b\n```\nanswer:", ("Question", "Given code", "answer")),
+        ("Write code: do it", ()),
+        ("Answer in Python: 1", ()),
+        ("try:\n    x\nfinally:\n    y\nelse:\n", ()),
+        ("    question: indented", ()),
+        ("a very long sentence before it: x", ()),
+        ("http://host:80", ()),
+    ],
+)
+def test_s16_what_a_label_is(prompt: str, names: tuple[str, ...]) -> None:
+    assert advice.labels(prompt) == names
+
+
+def test_s16_fields_in_few_prompts_are_no_form(desk: Desk) -> None:
+    assert desk.rows({"input_text": "question: what is it?", "output_text": "x"}).findings == []
 
 
 # The report.

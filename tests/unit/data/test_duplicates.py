@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 
 from tunesmith.data.duplicates import CONTAINED, NEAR, Rows, Shingled, key
 
-WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=14).map(" ".join)
+# Texts that are often near to one another: one text, with a word here and there exchanged, taken out or put in.
+ALPHABET = [f"w{i}" for i in range(16)]
+
+
+@st.composite
+def variants(draw: st.DrawFn) -> str:
+    words = ALPHABET[: draw(st.integers(0, 16))]
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, max(0, len(words) - 1)))
+        words = (
+            words[:at] + draw(st.sampled_from([[], ["x"], ["y"], ["x", "y"]])) + words[at + draw(st.integers(0, 1)) :]
+        )
+    return " ".join(words)
+
+
+WORDS = variants() | st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=14).map(" ".join)
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -40,6 +55,13 @@ def test_contained_is_the_text_of_which_most_is_there(texts: list[str], text: st
     if match is not None:
         assert match.similarity == pytest.approx(best)
         assert shares[match.text] == best
+
+
+def test_nearness_begins_at_seven_shingles_of_ten() -> None:
+    one, other = ALPHABET[:12], [*ALPHABET[:11], "x", "y"]
+    assert jaccard(" ".join(one), " ".join(other)) == 0.7
+    assert [match.text for match in Shingled([" ".join(one)]).near(" ".join(other))] == [0]
+    assert list(Shingled([" ".join(one)]).near(" ".join([*other, "z"]))) == []
 
 
 def test_layout_does_not_matter_to_nearness() -> None:

@@ -183,6 +183,7 @@ def test_placeholders_are_told_apart(text: str) -> None:
         "postgres://$USER:$PASS@host/db",
         "postgres://%s:%s@%s/%s",
         "http://localhost:8080/a@b",
+        "https://foo.com:123,foo:bar@bar.com/path",
         "hf_a_function_name_that_is_quite_long_indeed",
         "sk-spinner-circle-wrapper-element-large-class",
         chance(40, HEX),
