@@ -290,7 +290,7 @@ def draw_task(rng: random.Random) -> Task:
         asked = f"{name}() returns the sealed plan for {start} that {listed(pieces)}."
     elif form == "flow":
         start = rng.choice(GAUGES)
-        pieces = (*make(rng, FLOW_STEPS, rng.choice((1, 2))), *make(rng, FLOW_ENDS, 1))
+        pieces = (*make(rng, FLOW_STEPS, rng.choice((1, 2, 2))), *make(rng, FLOW_ENDS, 1))
         asked = f"{name}(log) draws the {start} readings, {listed(pieces)}."
     else:
         start, pieces = "", make(rng, QUERIES, rng.choice((1, 2)))

@@ -694,13 +694,11 @@ def _model_name(job: Any) -> ModelName:
 
 
 def _pending(only_job: str | None) -> sa.Select[Any]:
-    query = sa.select(_tasks.c.number).where(
-        _tasks.c.state == "PENDING",
-        _tasks.c.job.in_(
-            sa.select(_jobs.c.sequence).where(_jobs.c.state.in_(resources.CLAIMABLE), _jobs.c.wanted == "run")
-        ),
+    # A look at one job for each task in order, and not all jobs that may begin: there may be thousands of them.
+    may_begin = sa.exists().where(
+        _jobs.c.sequence == _tasks.c.job, _jobs.c.state.in_(resources.CLAIMABLE), _jobs.c.wanted == "run"
     )
-    return _of_job(query, only_job)
+    return _of_job(sa.select(_tasks.c.number).where(_tasks.c.state == "PENDING", may_begin), only_job)
 
 
 def _orphan(now_s: float, lease_s: float, only_job: str | None, dead: Sequence[str]) -> sa.Select[Any]:

@@ -126,6 +126,8 @@ def _trouble(kind: str, step: int) -> None:
         raise errors.Unavailable("the hub did not answer")
     elif kind == "diverged":
         raise errors.Diverged("loss became NaN at step 4")
+    elif kind == "interrupted":
+        raise errors.Cancelled("stopped by somebody before anything was done")
     elif kind == "memory":
         raise MemoryError
     elif kind == "hangs":

@@ -55,6 +55,14 @@ def test_failure_that_passes_does_not_fail_the_job(house: House, trouble: str) -
     assert_one_whole_model(house)
 
 
+def test_being_interrupted_is_not_failing_however_often(house: House) -> None:
+    house.add_job(behaviour=Behaviour(trouble="interrupted", trouble_attempts=5))
+    house.add_worker()
+    job = house.wait_for_end()
+    assert job.task("tune").attempt == 6
+    assert_one_whole_model(house)
+
+
 def test_failed_job_resumes_from_its_last_checkpoint(house: House) -> None:
     house.add_job(behaviour=Behaviour(trouble="bug", trouble_attempts=1))
     house.add_worker()
@@ -125,7 +133,9 @@ def test_paused_job_ends_as_if_it_had_not_been_paused(house: House) -> None:
     house.wait_for_step(7)
     house.store.request_pause("job")
     assert worker.wait(60) == 0
+    assert "stopping job=job" not in (house.home / "workers.log").read_text()
     assert house.job().state == "PAUSED"
+    assert house.job().task("tune").state == "PENDING"
     assert processes_of(house.home) == []
     assert house.store.resume_job("job").state == "QUEUED"
     house.add_worker("job").wait(60)

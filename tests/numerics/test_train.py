@@ -218,7 +218,7 @@ def test_tensorboard_reads_the_reference_tags(base: Path, shards: Path, tmp_path
 
 
 def test_losses_are_the_golden_ones(base: Path, shards: Path, tmp_path: Path) -> None:
-    """A change that is not meant to change numbers leaves the file alone; write_golden.py beside it accepts new ones."""
+    """A change that is not meant to change numbers leaves the file alone; write_golden.py accepts new ones."""
     run(make_plan(base, train_steps=10, replay=0.125), base, shards, tmp_path / "a")
     golden = json.loads((Path(__file__).parent / "golden_losses.json").read_text())
     np.testing.assert_allclose(losses(tmp_path / "a"), golden, rtol=2e-4)

@@ -1,4 +1,4 @@
-"""Writes golden_losses.json anew, for a change that is meant to change numbers: python tests/numerics/write_golden.py."""
+"""Writes golden_losses.json anew, for a change that is meant to change numbers. Run as a program, without arguments."""
 
 from __future__ import annotations
 

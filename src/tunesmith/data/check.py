@@ -281,14 +281,7 @@ def _row(seen: _Pass, raw: RawLine) -> bool:
 def _not_json(seen: _Pass, raw: RawLine, problem: Problem) -> None:
     if problem.code == "invalid_utf8":
         seen.not_latin1 = seen.not_latin1 or not _may_be_latin1(raw.data)
-    elif problem.code == "not_json" and _is_object_with_comma(raw.data.rstrip()):
-        message = f"column {len(raw.data.rstrip().decode())}: a comma after the object"
-        problem = Problem("trailing_comma", "", message, "remove it: a line end parts the rows")
     seen.found.add(problem, raw.number)
-
-
-def _is_object_with_comma(data: bytes) -> bool:
-    return data.endswith(b",") and not isinstance(parse_row(data[:-1]), Problem)
 
 
 def _may_be_latin1(data: bytes) -> bool:
@@ -307,12 +300,13 @@ def _judge_keys(seen: _Pass, line: int, row: Row, form: Format) -> None:
     for key in unknown_keys(row, form)[:_KEYS_JUDGED]:
         remedy = ""
         if not seen.found.is_full("unknown_key"):
-            near = difflib.get_close_matches(key[:64], [*must, *may], 1, 0.75)
-            known = f"read are: {', '.join(sorted(must | may))}"
+            near = [] if "." in key else difflib.get_close_matches(key[:64], [*must, *may], 1, 0.75)
+            known = "remove it" if "." in key else f"read are: {', '.join(sorted(must | may))}"
             remedy = f"did you mean {near[0]}? {known}" if near else known
         seen.found.add(Problem("unknown_key", key, "is not read", remedy), line)
-        if isinstance(row[key], str):
-            _look_for_secrets(seen, line, _Named(key, row[key]))
+        value = row.get(key)  # None for the key of a message, and for one that was cut
+        if isinstance(value, str):
+            _look_for_secrets(seen, line, _Named(key, value))
 
 
 def _messages_written(row: Row) -> int:
@@ -406,13 +400,15 @@ def _to_recognise(evaluation: _Pass) -> _Evaluation:
 def _recognise(seen: _Pass, evaluation: _Evaluation, line: int, whole: str) -> None:
     same = evaluation.exact.get(duplicates.key(whole))
     if same is not None:
-        message = f"is line {same} of the evaluation file"
+        message = f"evaluation line {same} is training line {line}"
         remedy = "take one of them out: the evaluation would measure memory"
         seen.found.add(Problem("evaluation_row_in_training", "", message, remedy), line)
         return
     likest = max(evaluation.shingled.near(whole), key=lambda match: match.similarity, default=None)
     if likest is not None:
-        message = f"is {likest.similarity:.0%} like line {evaluation.lines[likest.text]} of the evaluation file"
+        message = (
+            f"evaluation line {evaluation.lines[likest.text]} is {likest.similarity:.0%} like training line {line}"
+        )
         remedy = "look at both: the evaluation may measure memory"
         seen.found.add(Problem("evaluation_row_near_training", "", message, remedy), line)
 
@@ -497,8 +493,8 @@ def _judge_advice(seen: _Pass) -> None:
         remedy = "put the instruction into each prompt, and into those in production"
         seen.found.add(Problem("no_instruction", "", message, remedy), lines[0], lines)
     if odd := advice.field_order(seen.labels):
-        usual, shown = (" ".join(f"{name}:" for name in names) or "none" for names in (odd.usual, odd.shown))
-        message = f"most prompts have the fields {usual}; lines {ranges(odd.lines)} differ (the first has {shown})"
+        usual, shown = (", ".join(f"{name}:" for name in names) or "none" for names in (odd.usual, odd.shown))
+        message = f"fields are {usual} in most prompts, but {shown} on lines {ranges(odd.lines)}"
         remedy = "use the same fields in the same order in all examples, and in production"
         seen.found.add(Problem("inconsistent_fields", "", message, remedy), odd.lines[0], odd.lines)
 

@@ -42,79 +42,82 @@ class Code(NamedTuple):
 
 # docs/finding-codes.md is this table; a test compares them.
 CODES: Mapping[str, Code] = {
-    # The file as a whole.
-    "empty_file": Code("error", "no bytes, or only blank lines"),
-    "too_few_examples": Code("error", "fewer than 10 examples (training and evaluation alike)"),
-    "few_examples": Code("warning", "fewer than the 500 training examples that are recommended"),
-    "too_many_examples": Code("error", "more than 10,000 training or 250 evaluation examples"),
-    "too_many_authors": Code("error", "more than 10,000 messages in all chat examples together"),
-    "reading_stopped": Code("error", "so many lines that it cannot be a data set; the rest was not looked at"),
-    "file_too_large": Code("error", "more text than any data set within the limits has"),
-    "byte_order_mark": Code("warning", "begins with a UTF-8 byte order mark, which is skipped"),
-    "blank_lines": Code("warning", "lines without anything, which are skipped"),
-    "utf16": Code("error", "UTF-16 instead of UTF-8"),
-    "utf32": Code("error", "UTF-32 instead of UTF-8"),
-    "latin1": Code("error", "Latin-1 or Windows-1252 instead of UTF-8"),
-    "csv": Code("error", "a table, comma-, semicolon- or tab-separated"),
-    "parquet": Code("error", "a Parquet file; it is never opened"),
-    "zip_archive": Code("error", "a zip archive or a spreadsheet; it is never unpacked"),
-    "compressed": Code("error", "compressed otherwise than by gzip, or twice"),
+    "ambiguous_format": Code("error", "keys of more than one form in a row, or `context` beside roles"),
+    "bad_weight": Code("error", "an OpenAI weight that is not 0 or 1"),
+    "benchmark_task": Code("warning", "a task of a public benchmark (or of the given suite)"),
+    "bidi_control": Code("warning", "characters that reorder how code is shown"),
     "binary_file": Code("error", "something else than text"),
-    "web_page": Code("error", "HTML or XML, as a failed download leaves"),
-    "lfs_pointer": Code("error", "a Git LFS pointer in place of the file"),
-    "json_array": Code("error", "a JSON array instead of one object a line"),
-    "pretty_printed": Code("error", "objects that are spread over several lines"),
-    "gzip_bomb": Code("error", "becomes far more when it is unpacked than text does"),
-    "gzip_damaged": Code("error", "not valid gzip"),
-    "gzip_truncated": Code("error", "gzip that ends in the middle"),
-    # A line as JSON.
-    "invalid_utf8": Code("error", "bytes that are not UTF-8; the first one is placed"),
-    "row_too_large": Code("error", "a line of more than 4 MiB"),
-    "too_deep": Code("error", "more than 64 brackets inside one another"),
-    "not_json": Code("error", "not JSON"),
-    "trailing_comma": Code("error", "a comma before a closing bracket or after the object"),
-    "single_quotes": Code("error", "texts quoted with ' instead of \""),
-    "control_character": Code("error", "a control character inside a text that is not escaped"),
-    "not_a_number": Code("error", "NaN or Infinity"),
-    "duplicate_key": Code("error", "a key twice in one object"),
-    "not_an_object": Code("error", "a row or a message is not an object"),
-    # A row as an example.
-    "unknown_format": Code("error", "the keys of no accepted form"),
-    "ambiguous_format": Code("error", "the keys of several forms at once"),
-    "mixed_formats": Code("error", "another form than the rows before, or than the training file"),
-    "missing_field": Code("error", "a field is missing"),
-    "not_text": Code("error", "a field is null, a number, a list or an object instead of a text"),
-    "empty_text": Code("error", "a text is empty"),
-    "blank_text": Code("error", "a text has only blanks"),
-    "lone_surrogate": Code("error", "half of a character"),
-    "nul_character": Code("error", "a NUL character in a text"),
-    "not_a_list": Code("error", "messages are not a list"),
-    "empty_messages": Code("error", "no messages"),
-    "starts_with_assistant": Code("error", "the first message is the assistant's"),
-    "same_author_twice": Code("error", "two messages of one author in a row"),
-    "ends_with_user": Code("error", "no answer to learn at the end"),
-    "late_system": Code("error", "a system message that is not the first"),
-    "unknown_author": Code("error", "an author other than user and assistant (or as the form calls them)"),
-    "bad_weight": Code("error", "a message's weight is neither 0 nor 1"),
-    "nothing_to_learn": Code("error", "every answer has weight 0"),
-    "tools_unsupported": Code("error", "tool calls"),
-    "unknown_key": Code("warning", "a key that is not read"),
-    # A text.
-    "special_token_text": Code("warning", "text that looks like a control token; it is encoded as text"),
-    "bidi_control": Code("warning", "a character that reorders how code is shown (Trojan Source)"),
-    "invisible_character": Code("warning", "a zero-width character"),
-    "not_normalized": Code("warning", "accents as characters of their own (not NFC)"),
-    "secret": Code("error", "a key, token or password; its kind and place, never the value"),
-    "secret_placeholder": Code("warning", "what is plainly an example of a secret"),
-    # Rows among rows.
-    "duplicate_example": Code("warning", "the same example on several lines"),
+    "blank_lines": Code("warning", "blank lines, which are skipped"),
+    "blank_text": Code("error", "a text of blanks only"),
+    "byte_order_mark": Code("warning", "a UTF-8 byte order mark, which is skipped"),
+    "bzip2": Code("error", "a bzip2 file"),
+    "compressed": Code("error", "compressed twice, or by 7-Zip"),
     "conflicting_answers": Code("warning", "one prompt with different answers"),
-    "evaluation_row_in_training": Code("error", "an evaluation example is a training example"),
-    "evaluation_row_near_training": Code("warning", "an evaluation example is at least 70 % like a training example"),
-    "benchmark_task": Code("warning", "a task of a public benchmark, or of the suite that was named"),
-    # Advice.
+    "control_character": Code("error", "a raw control character inside a JSON text"),
+    "csv": Code("error", "a table instead of JSON Lines"),
+    "duplicate_example": Code("warning", "the same example more than once"),
+    "duplicate_key": Code("error", "a key that stands twice in one object"),
+    "empty_file": Code("error", "nothing, or only blank lines"),
+    "empty_messages": Code("error", "a conversation without messages"),
+    "empty_text": Code("error", "an empty prompt, answer or message"),
+    "ends_with_user": Code("error", "a conversation without a last answer"),
+    "evaluation_row_in_training": Code("error", "an evaluation row that is also a training row"),
+    "evaluation_row_near_training": Code("warning", "an evaluation row that is at least 70 % like a training row"),
+    "few_examples": Code("warning", "fewer than 500 examples"),
+    "file_too_large": Code("error", "more text than a data set has"),
+    "gzip_bomb": Code("error", "gzip that expands more than source code can"),
+    "gzip_damaged": Code("error", "gzip that cannot be read"),
+    "gzip_truncated": Code("error", "gzip that ends in the middle"),
+    "inconsistent_fields": Code("warning", "labelled fields that differ in name or order between prompts"),
+    "inner_byte_order_mark": Code("error", "a byte order mark after the first line, as joining files leaves it"),
+    "invalid_utf8": Code("error", "bytes that are not UTF-8, with their place"),
+    "invisible_character": Code("warning", "zero-width and other invisible characters"),
+    "json_array": Code("error", "a JSON array where an object belongs"),
+    "late_system": Code("error", "a system message after the first message, or a second one"),
+    "latin1": Code("error", "Latin-1 or Windows-1252 text, on more than one line"),
+    "lfs_pointer": Code("error", "a Git LFS pointer in place of the file"),
+    "lone_surrogate": Code("error", "half of a surrogate pair"),
+    "missing_field": Code("error", "a field that the form needs"),
+    "mixed_formats": Code("error", "rows of several forms in one file"),
     "no_instruction": Code("warning", "prompts that do not say what is to be written"),
-    "inconsistent_fields": Code("warning", "labelled fields of prompts that differ in name or order"),
+    "not_a_list": Code("error", "something else where a list of messages belongs"),
+    "not_a_number": Code("error", "NaN or Infinity, which JSON does not have"),
+    "not_an_object": Code("error", "something else where an object belongs"),
+    "not_json": Code("error", "a line that is not JSON, with the column"),
+    "not_normalized": Code("warning", "letters and accents as separate characters"),
+    "not_text": Code("error", "null, a number or an object where a text belongs, or a part that is not text alone"),
+    "nothing_to_learn": Code("error", "a conversation whose answers all have weight 0"),
+    "nul_character": Code("error", "a NUL inside a text"),
+    "parquet": Code("error", "a Parquet file"),
+    "pdf": Code("error", "a PDF"),
+    "preference_data": Code("error", "pairs of a better and a worse answer"),
+    "pretty_printed": Code("error", "objects that are spread over several lines"),
+    "python_literal": Code("error", "True, False or None in place of true, false or null"),
+    "reading_stopped": Code("error", "so many lines that it is no data set; the rest was not looked at"),
+    "row_too_large": Code("error", "a line longer than any example"),
+    "same_author_twice": Code("error", "two turns of one author in a row"),
+    "secret": Code("error", "what looks like a live key, token or password; never shown"),
+    "secret_placeholder": Code("warning", "what looks like an example of one"),
+    "several_values": Code("error", "more than one JSON value on a line"),
+    "single_quotes": Code("error", "texts quoted with single quotes"),
+    "special_token_text": Code("warning", "text that spells a control token; it is learnt as text"),
+    "starts_with_assistant": Code("error", "a conversation that the assistant begins"),
+    "too_deep": Code("error", "brackets nested more than 64 deep"),
+    "too_few_examples": Code("error", "fewer than 10 examples"),
+    "too_many_authors": Code("error", "more than 10,000 messages in all conversations"),
+    "too_many_examples": Code("error", "more than 10,000 examples, or more than 250 for evaluation"),
+    "tools_unsupported": Code("error", "tools, their calls, or their results"),
+    "trailing_comma": Code("error", "a comma with nothing after it"),
+    "unfinished_row": Code("error", "an object or a text that does not end on its line"),
+    "unknown_author": Code("error", "an author that the form does not know"),
+    "unknown_format": Code("error", "keys of no form"),
+    "unknown_key": Code("warning", "a key of a row or a message that nothing reads"),
+    "utf16": Code("error", "UTF-16 text"),
+    "utf32": Code("error", "UTF-32 text"),
+    "web_page": Code("error", "HTML or XML, as a failed download leaves it"),
+    "xz": Code("error", "an xz file"),
+    "zip_archive": Code("error", "a zip archive or a spreadsheet"),
+    "zstd": Code("error", "a zstandard file"),
 }
 
 
@@ -125,9 +128,7 @@ class Lines:
     runs: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, line: int) -> None:
-        if not line:
-            return
-        first, last = self.runs[-1] if self.runs else (0, -1)
+        first, last = self.runs[-1] if self.runs else (-1, -2)
         if line == last + 1:
             self.runs[-1] = (first, line)
         elif not first <= line <= last:
@@ -171,14 +172,15 @@ class Findings:
         kind = self.kinds.setdefault(code, _Kind())
         concerned = lines or (line,)
         kind.count += len(concerned)
-        for number in concerned:
+        numbered = [number for number in concerned if number]
+        for number in numbered:
             kind.lines.add(number)
         if len(kind.shown) < FINDINGS_SHOWN:
             texts = displayable(name, FIELD_CHARACTERS), code, severity, displayable(message), displayable(remedy)
             kind.shown.append(Finding(line, *texts))
             return
         kind.more += 1
-        for number in concerned:
+        for number in numbered:
             kind.rest.add(number)
 
     def take_back(self, code: str) -> Lines:

@@ -17,13 +17,12 @@ and advice over the whole file (check.py), tokens (render.py).
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tunesmith.data.lines import Problem, ReadingLimits, read_lines
 from tunesmith.errors import InvalidArgument
@@ -68,9 +67,13 @@ _TELLING: Mapping[str, Format] = {
     "prefix": "fim",
     "suffix": "fim",
 }
-_FORMS = "; ".join(f"{name}: {', '.join(sorted(must))}" for name, (must, _) in KEYS.items())
-_SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_TURN_KEYS = {"vertex-chat": " of author and content", "openai-chat": " of role and content"}
+_FORMS = "; ".join(f"{name}: {', '.join(sorted(must))}{_TURN_KEYS.get(name, '')}" for name, (must, _) in KEYS.items())
+# Every name that some form reads: none of them is a misspelling of another.
+_NAMES = frozenset({"author", "role", "from", "content", "value", "parts"}.union(*(a | b for a, b in KEYS.values())))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Longer keys and values are cut in messages; more keys than these are not looked at for a likely misspelling.
+_SHOWN_CHARACTERS, _SHOWN_KEYS = 40, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,44 @@ class Conversation:
     fim: Fim | None = None
 
 
-class _Faults(Exception):
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__()
-        self.problems = problems
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """How a form writes one turn: its keys, its names for user, assistant and system."""
+
+    author_key: str
+    text_key: str
+    authors: Mapping[str, str]
+    parts: bool = False
+    """Whether a text may be a list of {"text"} parts."""
+    weighted: bool = False
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset({self.author_key, self.text_key} | ({"weight"} if self.weighted else set()))
+
+
+class _Turn(NamedTuple):
+    """One turn as read; author None: it was not to be made out."""
+
+    at: str
+    author: str | None
+    content: str
+    taught: bool
+
+
+_TWO = {"user": "user", "assistant": "assistant"}
+_VERTEX = _Chat("author", "content", _TWO)
+_OPENAI = _Chat("role", "content", {**_TWO, "system": "system", "developer": "system"}, parts=True, weighted=True)
+_GEMINI = _Chat("role", "parts", {"user": "user", "model": "assistant"}, parts=True)
+_SHAREGPT = _Chat("from", "value", {"human": "user", "gpt": "assistant", "system": "system", **_TWO})
+# What other forms and products call the three; only for the remedy.
+_OTHER_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("bot", "model", "ai", "gpt", "chatbot"), "assistant"),
+    **dict.fromkeys(("human", "customer", "prompter"), "user"),
+    "developer": "system",
+}
+_TOOL_AUTHORS = frozenset({"tool", "function", "function_call", "tool_call", "observation"})
+_TOOL_KEYS = ("tools", "functions", "tool_calls", "function_call", "tool_call_id")
 
 
 def read(path: Path, limits: ReadingLimits = ReadingLimits()) -> Iterator[Conversation]:  # noqa: B008 - frozen
@@ -134,7 +171,7 @@ def read(path: Path, limits: ReadingLimits = ReadingLimits()) -> Iterator[Conver
 
 
 def parse_row(data: bytes) -> Row | Problem:
-    """The JSON object of one line, or what is wrong with it as JSON, with the column."""
+    """The JSON object of one line, or what is wrong with it as JSON, with the column (from 1, in characters)."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -142,42 +179,43 @@ def parse_row(data: bytes) -> Row | Problem:
         return Problem(
             "invalid_utf8", "", f"byte {error.start + 1} (0x{byte:02x}) is not UTF-8", "save the file as UTF-8"
         )
-    if _depth_exceeds(text, MAX_DEPTH):
-        return Problem("too_deep", "", f"more than {MAX_DEPTH} brackets inside one another", "flatten the row")
+    if column := _too_deep_at(text):
+        message = f"column {column}: more than {MAX_DEPTH} brackets inside one another"
+        return Problem("too_deep", "", message, "flatten the row")
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except _Faults as faults:
-        return faults.problems[0]
-    except (json.JSONDecodeError, RecursionError) as error:
+        value = _DECODER.decode(text)
+    except _RepeatedKey:
+        return _repeated_key(text)
+    except _NotANumber:
+        return _not_a_number(text)
+    except json.JSONDecodeError as error:
         return _json_problem(text, error)
-    except ValueError as error:  # an integer of more digits than Python converts
-        return Problem("not_json", "", str(error), "write the number shorter")
-    if not isinstance(value, dict):
-        if isinstance(value, list):
-            return Problem(
-                "json_array", "", "the line is a JSON array", "write one object a line, without [ ] around them"
-            )
-        return Problem("not_an_object", "", f"the line is {_kind(value)}, not a JSON object", f"write one of: {_FORMS}")
-    return value
+    except ValueError:  # an integer of more digits than Python converts
+        return Problem("not_json", "", "a number of more than 4,300 digits", "write it as a text, or leave it out")
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list):
+        return Problem("json_array", "", "the line is a JSON array", "write one object a line, without [ ] around them")
+    return Problem("not_an_object", "", f"the line is {_kind(value)}, not a JSON object", f"write one of: {_FORMS}")
 
 
 def detect(row: Row) -> Format | Problem:
     """The form whose keys the row has; a Problem that names the keys if it has those of none, or of several."""
     keys = frozenset(row)
-    if "messages" in keys:
-        return _messages_form(row)
-    whole = [form for form, (must, _) in KEYS.items() if must <= keys]
-    if len(whole) == 1:
-        return whole[0]
-    named = ", ".join(sorted(keys)) or "none"
+    whole = [form for form, (must, _) in KEYS.items() if must <= keys and form != "openai-chat"]
     if len(whole) > 1:
-        return Problem("ambiguous_format", "", f"keys of several forms: {named}", f"keep those of one form: {_FORMS}")
+        return _ambiguous(row, "keys of several forms")
+    if whole == ["vertex-chat"]:
+        return _messages_form(row)
+    if whole:
+        return whole[0]
+    if {"chosen", "rejected"} <= keys:
+        remedy = "keep the better answer only, as the answer of a form; tuning is by examples"
+        return Problem("preference_data", "", f"pairs of answers to choose between: {_listed(row)}", remedy)
     begun = {_TELLING[key] for key in keys if key in _TELLING}
     if len(begun) == 1:
         return begun.pop()
-    near = [(key, m[0]) for key in sorted(keys) if (m := difflib.get_close_matches(key, _TELLING, 1, 0.75))]
-    hint = "; ".join(f"did you mean {known} by {key}?" for key, known in near) or f"the accepted forms: {_FORMS}"
-    return Problem("unknown_format", "", f"no form has the keys {named}", hint)
+    return _ambiguous(row, "some keys of several forms") if begun else _unknown(row)
 
 
 def mixed(found: Format, form: Format) -> Problem:
@@ -187,89 +225,85 @@ def mixed(found: Format, form: Format) -> Problem:
 
 def parse(row: Row, line: int, form: Format) -> Conversation | list[Problem]:
     """The row's example, or everything that is wrong with it."""
-    try:
-        return _PARSERS[form](row, line)
-    except _Faults as faults:
-        return list(faults.problems)
+    problems: list[Problem] = []
+    example = _PARSERS[form](row, line, problems)
+    return problems or example
 
 
 def unknown_keys(row: Row, form: Format) -> list[str]:
-    """Keys that nothing reads; the check warns of them."""
+    """Keys that nothing reads, as `name` or `messages[3].weights`; the check warns of them."""
     must, may = KEYS[form]
-    return [key for key in row if key not in must and key not in may]
+    unknown = [_name(key) for key in row if key not in must and key not in may]
+    if form in _CHATS:
+        known = _CHATS[form].keys.union(_TOOL_KEYS)
+        for field in must:
+            turns = row[field] if isinstance(row.get(field), list) else []
+            for i, turn in enumerate(turns):
+                if isinstance(turn, dict) and not turn.keys() <= known:
+                    # Exports write null for each key that some other turn has.
+                    unread = (key for key, value in turn.items() if key not in known and value is not None)
+                    unknown += [f"{field}[{i}].{_name(key)}" for key in unread]
+    return unknown
 
 
-# Each form.
+# Each form. A parser appends to `problems`; what it returns counts only if there are none.
 
 
-def _generation(row: Row, line: int) -> Conversation:
-    prompt, answer = _texts(row, ("input_text", False), ("output_text", False))
-    return _pair(line, prompt, answer)
+def _generation(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    return _pair(line, _text(row, "input_text", problems), _text(row, "output_text", problems))
 
 
-def _alpaca(row: Row, line: int) -> Conversation:
-    instruction, output = _texts(row, ("instruction", False), ("output", False))
-    extra = row.get("input")
-    if extra is not None and not isinstance(extra, str):
-        raise _Faults(_not_text("input", extra))
+def _alpaca(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    instruction, output = _text(row, "instruction", problems), _text(row, "output", problems)
+    extra = _optional(row, "input", problems)
     return _pair(line, f"{instruction}\n\n{extra}" if extra else instruction, output)
 
 
-def _fim(row: Row, line: int) -> Conversation:
-    prefix, suffix, middle = _texts(row, ("prefix", True), ("suffix", True), ("middle", False))
-    return Conversation(line, "fim", None, (), Fim(prefix, suffix, middle))
+def _fim(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    prefix, suffix = (_text(row, name, problems, may_be_empty=True) for name in ("prefix", "suffix"))
+    return Conversation(line, "fim", None, (), Fim(prefix, suffix, _text(row, "middle", problems)))
 
 
-def _prompt_completion(row: Row, line: int) -> Conversation:
-    if isinstance(row.get("prompt"), list) and isinstance(row.get("completion"), list):
-        turns = [*row["prompt"], *row["completion"]]
-        answers = range(len(row["prompt"]), len(turns))
-        context, messages = _turns(turns, "messages", _openai_turn)
-        taught = tuple(
-            Message(m.author, m.content, m.trainable and i + (context is not None) in answers)
-            for i, m in enumerate(messages)
-        )
-        return Conversation(line, "chat", context, taught)
-    prompt, completion = _texts(row, ("prompt", False), ("completion", False))
-    return _pair(line, prompt, completion)
+def _prompt_completion(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    if not (isinstance(row.get("prompt"), list) or isinstance(row.get("completion"), list)):
+        return _pair(line, _text(row, "prompt", problems), _text(row, "completion", problems))
+    asked = [turn._replace(taught=False) for turn in _turns(row, "prompt", _OPENAI, problems)]
+    answered = _turns(row, "completion", _OPENAI, problems)
+    return _conversation(line, None, asked + answered, "completion", problems)
 
 
-def _vertex_chat(row: Row, line: int) -> Conversation:
-    context = row.get("context")
-    if context is not None and not isinstance(context, str):
-        raise _Faults(_not_text("context", context))
-    _, messages = _turns(_list(row, "messages"), "messages", _vertex_turn)
-    return Conversation(line, "chat", context, messages)
+def _vertex_chat(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    context = _optional(row, "context", problems)
+    return _conversation(line, context, _turns(row, "messages", _VERTEX, problems), "messages", problems)
 
 
-def _openai_chat(row: Row, line: int) -> Conversation:
-    for key in ("tools", "functions"):
-        if row.get(key):
-            raise _Faults(_no_tools(key))
-    context, messages = _turns(_list(row, "messages"), "messages", _openai_turn)
-    return Conversation(line, "chat", context, messages)
+def _openai_chat(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    _refuse_tools(row, "", problems)
+    return _conversation(line, None, _turns(row, "messages", _OPENAI, problems), "messages", problems)
 
 
-def _gemini(row: Row, line: int) -> Conversation:
-    if row.get("tools"):
-        raise _Faults(_no_tools("tools"))
-    context = None
-    for key in ("systemInstruction", "system_instruction"):
-        if row.get(key) is not None:
-            context = _parts(row[key], key)
-    _, messages = _turns(_list(row, "contents"), "contents", _gemini_turn)
-    return Conversation(line, "chat", context, messages)
+def _gemini(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    _refuse_tools(row, "", problems)
+    given = [key for key in ("systemInstruction", "system_instruction") if row.get(key) is not None]
+    context = _instruction(row, given[0], problems) if given else None
+    if len(given) > 1:
+        problems.append(Problem("late_system", given[1], "a system text beside systemInstruction", "keep one of them"))
+    return _conversation(line, context, _turns(row, "contents", _GEMINI, problems), "contents", problems)
 
 
-def _sharegpt(row: Row, line: int) -> Conversation:
-    context, messages = _turns(_list(row, "conversations"), "conversations", _sharegpt_turn)
-    system = row.get("system")
-    if system is not None and not isinstance(system, str):
-        raise _Faults(_not_text("system", system))
-    return Conversation(line, "chat", context if context is not None else system, messages)
+def _instruction(row: Row, key: str, problems: list[Problem]) -> str | None:
+    value = row[key]
+    if isinstance(value, dict):
+        return _content(value, key, _GEMINI, problems, may_be_empty=True)
+    return _optional(row, key, problems)
 
 
-_PARSERS: Mapping[Format, Callable[[Row, int], Conversation]] = {
+def _sharegpt(row: Row, line: int, problems: list[Problem]) -> Conversation:
+    turns = _turns(row, "conversations", _SHAREGPT, problems)
+    return _conversation(line, _optional(row, "system", problems), turns, "conversations", problems)
+
+
+_PARSERS: Mapping[Format, Callable[[Row, int, list[Problem]], Conversation]] = {
     "vertex-generation": _generation,
     "vertex-chat": _vertex_chat,
     "openai-chat": _openai_chat,
@@ -279,182 +313,195 @@ _PARSERS: Mapping[Format, Callable[[Row, int], Conversation]] = {
     "prompt-completion": _prompt_completion,
     "fim": _fim,
 }
+_CHATS: Mapping[Format, _Chat] = {
+    "vertex-chat": _VERTEX,
+    "openai-chat": _OPENAI,
+    "gemini": _GEMINI,
+    "sharegpt": _SHAREGPT,
+    "prompt-completion": _OPENAI,
+}
 
 
-# One turn of each chat form: (author or "system", content, weight).
-
-_Turn = tuple[str, str, bool]
+# Turns.
 
 
-def _vertex_turn(turn: Row, at: str) -> _Turn:
-    author = _author(turn, "author", at, {"user": "user", "assistant": "assistant"})
-    (content,) = _texts(turn, ("content", False), at=at)
-    return author, content, True
+def _turns(row: Row, field: str, chat: _Chat, problems: list[Problem]) -> list[_Turn]:
+    """Every turn of the list, with every fault of each of them."""
+    turns = _list(row, field, problems)
+    return [_turn(turn, f"{field}[{i}]", chat, problems) for i, turn in enumerate(turns)]
 
 
-def _openai_turn(turn: Row, at: str) -> _Turn:
-    for key in ("tool_calls", "function_call"):
-        if turn.get(key):
-            raise _Faults(_no_tools(f"{at}.{key}"))
-    known = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-    role = _author(turn, "role", at, known)
-    weight = turn.get("weight", 1)
-    if weight not in (0, 1) or isinstance(weight, bool):
-        raise _Faults(
-            Problem("bad_weight", f"{at}.weight", f"must be 0 or 1, got {weight!r}", "0 leaves the answer out")
-        )
-    if isinstance(turn.get("content"), list):
-        return role, _parts({"parts": turn["content"]}, f"{at}.content"), weight == 1
-    (content,) = _texts(turn, ("content", False), at=at)
-    return role, content, weight == 1
+def _turn(turn: Any, at: str, chat: _Chat, problems: list[Problem]) -> _Turn:
+    if not isinstance(turn, dict):
+        hint = f"write an object with {chat.author_key} and {chat.text_key}"
+        problems.append(Problem("not_an_object", at, f"is {_kind(turn)}", hint))
+        return _Turn(at, None, "", False)
+    author = _author(turn, at, chat, problems)
+    if _refuse_tools(turn, at, problems):
+        return _Turn(at, author, "", False)
+    content = _content(turn, at, chat, problems, may_be_empty=author == "system")
+    taught = _weight(turn, at, problems) if chat.weighted else True
+    return _Turn(at, author, content, taught and author == "assistant")
 
 
-def _gemini_turn(turn: Row, at: str) -> _Turn:
-    role = _author(turn, "role", at, {"user": "user", "model": "assistant"})
-    return role, _parts(turn, at), True
-
-
-def _sharegpt_turn(turn: Row, at: str) -> _Turn:
-    author = _author(turn, "from", at, _SHAREGPT)
-    (content,) = _texts(turn, ("value", False), at=at)
-    return author, content, True
-
-
-def _turns(
-    turns: Sequence[Any], field: str, one: Callable[[Row, str], _Turn]
-) -> tuple[str | None, tuple[Message, ...]]:
-    """The system text, if the first turn has one, and the messages; every fault of every turn."""
-    problems: list[Problem] = []
-    read_turns: list[tuple[str, _Turn]] = []
-    for i, turn in enumerate(turns):
-        at = f"{field}[{i}]"
-        if not isinstance(turn, dict):
-            problems.append(Problem("not_an_object", at, f"is {_kind(turn)}", "write an object with author and text"))
-            continue
-        try:
-            read_turns.append((at, one(turn, at)))
-        except _Faults as faults:
-            problems += faults.problems
-    if not turns:
-        problems.append(Problem("empty_messages", field, "has no messages", "remove the row or fill it"))
-    if problems:
-        raise _Faults(*problems)
-    context = read_turns[0][1][1] if read_turns[0][1][0] == "system" else None
-    spoken = read_turns[1:] if context is not None else read_turns
-    _refuse_order(spoken, field)
-    return context, tuple(
-        Message("user" if author == "user" else "assistant", content, author == "assistant" and weight)
-        for _, (author, content, weight) in spoken
-    )
-
-
-def _refuse_order(spoken: Sequence[tuple[str, _Turn]], field: str) -> None:
-    """Faults unless user and assistant alternate, from a user to an assistant, with something to learn."""
-    problems = []
-    expected = "user"
-    for at, (author, _, _) in spoken:
-        if author == "system":
-            problems.append(Problem("late_system", at, "a system message after the first", "put it first"))
-        elif author != expected:
-            code = "starts_with_assistant" if at == spoken[0][0] else "same_author_twice"
-            message = f"is by the {author}, where the {expected} was to speak"
-            problems.append(Problem(code, at, message, "user and assistant take turns, the user first"))
-        expected = "assistant" if author == "user" else "user"
-    if not spoken:
+def _author(turn: Row, at: str, chat: _Chat, problems: list[Problem]) -> str | None:
+    where, names = f"{at}.{chat.author_key}", ", ".join(chat.authors)
+    value = turn.get(chat.author_key)
+    if isinstance(value, str) and value in chat.authors:
+        return chat.authors[value]
+    if chat.author_key not in turn:
+        problems.append(_missing(turn, chat.author_key, where, f"one of {names}"))
+    elif not isinstance(value, str):
+        problems.append(_not_text(where, value))
+    elif value in _TOOL_AUTHORS:
+        problems.append(_no_tools(where))
+    else:
         problems.append(
-            Problem("empty_messages", field, "has no message beside the system's", "add question and answer")
+            Problem("unknown_author", where, f"{_shown(value)} is not known", _author_remedy(value, names, chat))
         )
-    elif spoken[-1][1][0] == "user":
+    return None
+
+
+def _author_remedy(value: str, names: str, chat: _Chat) -> str:
+    folded = value.strip().lower()
+    meant = _OTHER_NAMES.get(folded, folded)
+    name = next((name for name, author in chat.authors.items() if author == meant), None)
+    if name is not None:
+        return f'in training data this author is called "{name}"'
+    if meant == "system":
+        return f"write it as {'context' if chat is _VERTEX else 'systemInstruction'} of the row"
+    return f"one of {names}"
+
+
+def _content(turn: Row, at: str, chat: _Chat, problems: list[Problem], *, may_be_empty: bool) -> str:
+    value, where = turn.get(chat.text_key), f"{at}.{chat.text_key}"
+    if not (chat.parts and isinstance(value, list)):
+        return _text(turn, chat.text_key, problems, at, may_be_empty=may_be_empty)
+    text = _joined(value, where, problems)
+    return "" if text is None else _checked(text, where, problems, may_be_empty=may_be_empty)
+
+
+def _joined(parts: Sequence[Any], where: str, problems: list[Problem]) -> str | None:
+    """The texts of all parts with nothing between them; None if some part is something else."""
+    texts = []
+    for i, part in enumerate(parts):
+        text = part.get("text") if isinstance(part, dict) else None
+        # A thought, a file or a call beside the text would be lost, and the example another one.
+        others = [key for key, value in part.items() if value and key not in ("text", "type")] if text else []
+        if isinstance(text, str) and not others and part.get("type", "text") == "text":
+            texts.append(text)
+            continue
+        what = f"has {_listed(others)} beside its text" if others else f"is {_kind(part)} that is no text"
+        problems.append(Problem("not_text", f"{where}[{i}]", what, "only text can be learnt; remove the rest"))
+    return "".join(texts) if len(texts) == len(parts) else None
+
+
+def _weight(turn: Row, at: str, problems: list[Problem]) -> bool:
+    weight = turn.get("weight")
+    if weight is None:
+        return True
+    if isinstance(weight, bool) or weight not in (0, 1):
+        message = f"must be 0 or 1, got {_shown(weight)}"
+        problems.append(Problem("bad_weight", f"{at}.weight", message, "0 leaves the answer out"))
+    return bool(weight == 1)
+
+
+def _conversation(
+    line: int, context: str | None, turns: Sequence[_Turn], field: str, problems: list[Problem]
+) -> Conversation:
+    """The turns as messages, a system text at their beginning as the context. `field`: where answers belong."""
+    if turns and turns[0].author == "system":
+        if context is not None:
+            message = "a system message beside the row's own system text"
+            problems.append(Problem("late_system", turns[0].at, message, "keep one of them"))
+        context, turns = turns[0].content, turns[1:]
+        if not turns:
+            message = "has no message beside the system's"
+            problems.append(Problem("empty_messages", field, message, "add question and answer"))
+    _check_order(turns, field, problems)
+    messages = tuple(Message("user" if t.author == "user" else "assistant", t.content, t.taught) for t in turns)
+    return Conversation(line, "chat", context, messages)
+
+
+def _check_order(turns: Sequence[_Turn], field: str, problems: list[Problem]) -> None:
+    """User and assistant alternate, from a user to an assistant, with something to learn."""
+    remedy = "user and assistant take turns, the user first"
+    expected: str | None = "user"
+    for i, turn in enumerate(turns):
+        if turn.author == "system":
+            problems.append(Problem("late_system", turn.at, "a system message after the first", "put it first"))
+            continue
+        if None not in (turn.author, expected) and turn.author != expected:
+            code = "same_author_twice" if i else "starts_with_assistant"
+            message = f"is by the {turn.author}, where the {expected} was to speak"
+            problems.append(Problem(code, turn.at, message, remedy))
+        expected = {"user": "assistant", "assistant": "user"}.get(turn.author or "")
+    if turns and turns[-1].author == "user":
         message = "the last message is the user's: there is no answer to learn"
-        problems.append(Problem("ends_with_user", spoken[-1][0], message, "end with the assistant's answer"))
-    elif not any(author == "assistant" and weight for _, (author, _, weight) in spoken):
+        problems.append(Problem("ends_with_user", turns[-1].at, message, "end with the assistant's answer"))
+    elif not problems and not any(turn.taught for turn in turns):
         problems.append(Problem("nothing_to_learn", field, "every answer has weight 0", "give one weight 1"))
-    if problems:
-        raise _Faults(*problems)
 
 
-# Pieces.
+# Texts.
 
 
 def _pair(line: int, prompt: str, answer: str) -> Conversation:
     return Conversation(line, "generation", None, (Message("user", prompt, False), Message("assistant", answer, True)))
 
 
-def _texts(row: Row, *fields: tuple[str, bool], at: str = "") -> tuple[str, ...]:
-    """The texts of these fields; (name, whether it may be empty)."""
-    problems, texts = [], []
-    for name, may_be_empty in fields:
-        where = f"{at}.{name}" if at else name
-        value = row.get(name)
-        if name not in row:
-            near = difflib.get_close_matches(name, [k for k in row if k not in dict(fields)], 1, 0.7)
-            hint = f"did you mean {name} by {near[0]}?" if near else f"add {name}"
-            problems.append(Problem("missing_field", where, "is missing", hint))
-        elif not isinstance(value, str):
-            problems.append(_not_text(where, value))
-        elif not value and not may_be_empty:
-            problems.append(Problem("empty_text", where, "is empty", "fill it or remove the row"))
-        elif not value.strip() and not may_be_empty:
-            problems.append(Problem("blank_text", where, "has only blanks", "fill it or remove the row"))
-        elif surrogate := _SURROGATE.search(value):
-            message = f"character {surrogate.start() + 1} is half of a surrogate pair (U+{ord(surrogate[0]):04X})"
-            problems.append(Problem("lone_surrogate", where, message, "write the whole character"))
-        else:
-            texts.append(value)
-    if problems:
-        raise _Faults(*problems)
-    return tuple(texts)
+def _text(row: Row, name: str, problems: list[Problem], at: str = "", *, may_be_empty: bool = False) -> str:
+    """The text of this field, unchanged; anything after a fault."""
+    value, where = row.get(name), f"{at}.{name}" if at else name
+    if isinstance(value, str):
+        return _checked(value, where, problems, may_be_empty=may_be_empty)
+    problems.append(_not_text(where, value) if name in row else _missing(row, name, where))
+    return ""
 
 
-def _author(turn: Row, field: str, at: str, known: Mapping[str, str]) -> str:
-    value = turn.get(field)
-    if field not in turn:
-        raise _Faults(Problem("missing_field", f"{at}.{field}", "is missing", f"one of {', '.join(known)}"))
-    if not isinstance(value, str):
-        raise _Faults(_not_text(f"{at}.{field}", value))
-    if value not in known:
-        hint = f"one of {', '.join(known)}"
-        if value in ("bot", "model", "ai"):
-            hint = f"in training data the model's author is called {'assistant' if 'assistant' in known else 'model'}"
-        raise _Faults(Problem("unknown_author", f"{at}.{field}", f"{value!r} is not known", hint))
-    return known[value]
+def _optional(row: Row, name: str, problems: list[Problem]) -> str | None:
+    """As `_text`; None if the field is missing or null."""
+    return None if row.get(name) is None else _text(row, name, problems, may_be_empty=True)
 
 
-def _parts(content: Any, at: str) -> str:
-    """The joined text of a list of text parts."""
-    parts = content.get("parts") if isinstance(content, dict) else content
-    if isinstance(parts, str):
-        parts = [{"text": parts}]
-    if not isinstance(parts, list) or not parts:
-        raise _Faults(Problem("missing_field", f"{at}.parts", "has no parts", 'write [{"text": "..."}]'))
-    texts = []
-    for i, part in enumerate(parts):
-        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
-            where, hint = f"{at}.parts[{i}]", "only text can be learnt; remove other parts"
-            raise _Faults(Problem("not_text", where, f"is {_kind(part)} without a text", hint))
-        texts.append(part["text"])
-    return _texts({"text": "".join(texts)}, ("text", False), at=at)[0]
+def _checked(text: str, where: str, problems: list[Problem], *, may_be_empty: bool) -> str:
+    if not may_be_empty and not text:
+        problems.append(Problem("empty_text", where, "is empty", "fill it or remove the row"))
+    elif not may_be_empty and text.isspace():
+        problems.append(Problem("blank_text", where, "has only blanks", "fill it or remove the row"))
+    elif surrogate := None if text.isascii() else _SURROGATE.search(text):
+        message = f"character {surrogate.start() + 1} is half of a surrogate pair (U+{ord(surrogate[0]):04X})"
+        problems.append(Problem("lone_surrogate", where, message, "write the whole character"))
+    return text
 
 
-def _list(row: Row, field: str) -> list[Any]:
+def _list(row: Row, field: str, problems: list[Problem]) -> list[Any]:
     value = row.get(field)
-    if not isinstance(value, list):
-        message = "is missing" if field not in row else f"must be a list, is {_kind(value)}"
-        raise _Faults(Problem("not_a_list", field, message, "write a list of messages"))
-    return value
+    if isinstance(value, list):
+        if not value:
+            problems.append(Problem("empty_messages", field, "has no messages", "remove the row or fill it"))
+        return value
+    message = f"must be a list, is {_kind(value)}" if field in row else "is missing"
+    problems.append(Problem("not_a_list", field, message, "write a list of messages"))
+    return []
 
 
-def _messages_form(row: Row) -> Format | Problem:
-    """`messages` is in two forms: authors are the reference product's, roles are OpenAI's."""
-    turns = row["messages"]
-    keys = {key for turn in turns if isinstance(turn, dict) for key in turn} if isinstance(turns, list) else set()
-    if "author" in keys and "role" in keys:
-        return Problem("ambiguous_format", "messages", "has both author and role", "keep one of them")
-    return "openai-chat" if "role" in keys else "vertex-chat"
+def _missing(row: Row, name: str, where: str, hint: str = "") -> Problem:
+    candidates = [key for key in list(row)[:_SHOWN_KEYS] if key not in _NAMES and len(key) <= _SHOWN_CHARACTERS]
+    near = difflib.get_close_matches(name, candidates, 1, 0.7)
+    remedy = f"did you mean {name} by {near[0]}?" if near else hint or f"add {name}"
+    return Problem("missing_field", where, "is missing", remedy)
 
 
 def _not_text(where: str, value: Any) -> Problem:
     return Problem("not_text", where, f"must be a text, is {_kind(value)}", "write a string in quotes")
+
+
+def _refuse_tools(row: Row, at: str, problems: list[Problem]) -> bool:
+    """Whether there are any; null and empty lists, as exports write them, are none."""
+    found = [key for key in _TOOL_KEYS if row.get(key)]
+    problems += [_no_tools(f"{at}.{key}" if at else key) for key in found]
+    return bool(found)
 
 
 def _no_tools(where: str) -> Problem:
@@ -466,58 +513,149 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
+def _shown(value: Any) -> str:
+    """A value in a message, in ASCII and not too long."""
+    text = ascii(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _name(key: str) -> str:
+    """A key as part of a field: nothing in it can move a cursor or turn the direction of writing."""
+    text = key if key.isprintable() else ascii(key)[1:-1]
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _listed(keys: Collection[str]) -> str:
+    shown = ", ".join(_name(key) for key in list(keys)[:_SHOWN_KEYS]) or "none"
+    return f"{shown} and {len(keys) - _SHOWN_KEYS:,} more" if len(keys) > _SHOWN_KEYS else shown
+
+
+# Forms that cannot be told.
+
+
+def _messages_form(row: Row) -> Format | Problem:
+    """`messages` is in two forms: authors are the reference product's, roles are OpenAI's."""
+    turns = row["messages"]
+    keys = {key for turn in turns if isinstance(turn, dict) for key in turn} if isinstance(turns, list) else set()
+    if "author" in keys and "role" in keys:
+        return Problem("ambiguous_format", "messages", "has both author and role", "keep one of them")
+    if "role" in keys and row.get("context") is not None:
+        message = "context goes with messages of author and content, these have role"
+        return Problem("ambiguous_format", "context", message, "write it as a first message with role system")
+    return "openai-chat" if "role" in keys else "vertex-chat"
+
+
+def _ambiguous(row: Row, what: str) -> Problem:
+    return Problem("ambiguous_format", "", f"{what}: {_listed(row)}", f"keep those of one form: {_FORMS}")
+
+
+def _unknown(row: Row) -> Problem:
+    near = []
+    for key in list(row)[:_SHOWN_KEYS]:
+        if len(key) <= _SHOWN_CHARACTERS and (match := difflib.get_close_matches(key, _TELLING, 1, 0.75)):
+            near.append(f"did you mean {match[0]} by {_name(key)}?")
+    remedy = f"{' '.join(near)} The accepted forms: {_FORMS}" if near else f"the accepted forms: {_FORMS}"
+    return Problem("unknown_format", "", f"no form has the keys {_listed(row)}", remedy)
+
+
 # JSON.
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _RepeatedKey(Exception):
+    pass
+
+
+class _NotANumber(Exception):
+    pass
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> Row:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Faults(Problem("duplicate_key", twice, "stands twice in one object", "keep one of them"))
+        raise _RepeatedKey
     return value
 
 
 def _no_constant(name: str) -> Any:
-    raise _Faults(Problem("not_a_number", "", f"{name} is not JSON", "write a number or null"))
+    raise _NotANumber(name)
 
 
-def _depth_exceeds(text: str, limit: int) -> bool:
-    """Whether brackets outside strings nest deeper; counted only where there are enough of them to matter."""
-    if text.count("[") + text.count("{") <= limit:
-        return False
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+# What makes the outline of a JSON text; a whole string is one match, so that nothing in it is seen. A string without
+# an end matches too, and all quantifiers are possessive: one pass, whatever the text.
+_OUTLINE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}:]|-?Infinity|NaN', re.S)
+
+
+def _too_deep_at(text: str) -> int:
+    """The column where brackets nest too deep, or 0; looked for only where there are enough of them to matter."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
     depth = 0
-    for bracket in _brackets().finditer(text):
-        if bracket[0] in "[{":
+    for sign in _OUTLINE.finditer(text):
+        if sign[0] in ("[", "{"):
             depth += 1
-            if depth > limit:
-                return True
-        elif bracket[0] in "]}":
+            if depth > MAX_DEPTH:
+                return sign.start() + 1
+        elif sign[0] in ("]", "}"):
             depth -= 1
-    return False
+    return 0
 
 
-@functools.cache
-def _brackets() -> re.Pattern[str]:
-    # A whole string is one match, so that brackets in it are not seen. Possessive: no catastrophic backtracking.
-    return re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.S)
+def _repeated_key(text: str) -> Problem:
+    """The first key that stands twice in its object; up to there the text is known to be valid."""
+    seen: list[set[str]] = []
+    last = None
+    for sign in _OUTLINE.finditer(text):
+        if sign[0] in ("[", "{"):
+            seen.append(set())
+        elif sign[0] in ("]", "}"):
+            seen.pop()
+        elif sign[0] == ":" and last is not None:
+            key = json.loads(last[0])
+            if key in seen[-1]:
+                message = f"column {last.start() + 1}: stands twice in one object"
+                return Problem("duplicate_key", _name(key), message, "keep one of them")
+            seen[-1].add(key)
+        last = sign
+    raise AssertionError("the decoder has seen a key twice")
 
 
-def _json_problem(text: str, error: Exception) -> Problem:
-    if not isinstance(error, json.JSONDecodeError):
-        return Problem("too_deep", "", "brackets nest too deep", "flatten the row")
-    column = error.colno
-    rest = text[error.pos :].lstrip()
-    before = text[: error.pos].rstrip()
-    if (before.endswith(",") and rest[:1] in ("}", "]")) or rest.startswith((",}", ",]")):
-        return Problem("trailing_comma", "", f"column {column}: a comma before the closing bracket", "remove it")
-    if rest.startswith("'"):
-        return Problem("single_quotes", "", f"column {column}: texts are quoted with '", 'JSON quotes with "')
+def _not_a_number(text: str) -> Problem:
+    found = next(sign for sign in _OUTLINE.finditer(text) if sign[0] in ("NaN", "Infinity", "-Infinity"))
+    message = f"column {found.start() + 1}: {found[0]} is not JSON"
+    return Problem("not_a_number", "", message, "write a number or null")
+
+
+def _json_problem(text: str, error: json.JSONDecodeError) -> Problem:
+    """The fault as people know it. Told from the text around it: the decoder's words differ between versions."""
+    before, rest = text[: error.pos].rstrip(), text[error.pos :].lstrip()
+    code, message, remedy = _json_fault(text, before, rest, error)
+    column = len(before) if code == "trailing_comma" and before.endswith(",") else error.pos + 1
+    return Problem(code, "", f"column {column}: {message}", remedy)
+
+
+def _json_fault(text: str, before: str, rest: str, error: json.JSONDecodeError) -> tuple[str, str, str]:
+    one_a_line = "one JSON object a line; a line end inside a text is written \\n"
     if error.msg.startswith("Invalid control character"):
-        code = f"U+{ord(text[error.pos]):04X}"
-        message = f"column {column}: control character {code} inside a text"
-        return Problem("control_character", "", message, "escape it, as in \\n or \\t")
-    return Problem("not_json", "", f"column {column}: {error.msg}", "one JSON object a line")
+        message = f"control character U+{ord(text[error.pos]):04X} inside a text"
+        return "control_character", message, "escape it, as in \\n or \\t"
+    if error.msg.startswith("Invalid \\"):
+        return "not_json", "a backslash before a character that JSON does not escape", "write \\\\ for a backslash"
+    if (before.endswith(",") and rest[:1] in ("}", "]")) or (
+        rest[:1] == "," and rest[1:].strip()[:1] in ("", "}", "]")
+    ):
+        return "trailing_comma", "a comma with nothing after it", "remove it"
+    if error.msg.startswith("Unterminated string") or not rest:
+        return "unfinished_row", "what begins here does not end on this line", one_a_line
+    if error.msg.startswith("Extra data"):
+        return "several_values", "more follows after the end of the row", "one JSON object a line"
+    if rest.startswith("'"):
+        return "single_quotes", "texts are quoted with '", 'JSON quotes with "'
+    if literal := re.match(r"(?:True|False|None|undefined)\b", rest):
+        return "python_literal", f"{literal[0]} is not JSON", "write true, false or null"
+    if rest.startswith("\ufeff"):
+        return "inner_byte_order_mark", "a byte order mark, as joining files leaves them", "remove the bytes EF BB BF"
+    return "not_json", error.msg, one_a_line
 
 
 def _refused(path: Path, line: int, problem: Problem) -> InvalidArgument:

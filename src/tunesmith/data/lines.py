@@ -1,8 +1,9 @@
 """A data file as lines of bytes, plain or gzip, in bounded memory, with the numbers that an editor shows.
 
-A line ends at LF, CR LF or a lone CR. U+2028, U+2029 and NEL are characters of a JSON string like any other and end
-nothing. Whether a file is compressed is told by its first bytes, never by its name. What cannot be read on is
-reported as the last line's fault instead of being raised, so that everything before it can still be checked.
+A line ends at LF, CR LF or a lone CR (JSON allows none of them inside a string). U+2028, U+2029 and NEL are characters
+of a string like any other and end nothing. Whether a file is compressed is told by its first bytes, never by its
+name. What cannot be read on is reported as the last line's fault instead of being raised, so that everything before it
+can still be checked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from tunesmith.errors import InvalidArgument, NotFound
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -37,6 +40,8 @@ class ReadingLimits:
     """10,000 rows of 200 kB; more is not 10,000 examples."""
     expansion: int = 200
     """gzip makes source code 3 to 10 times smaller; a thousandfold is a bomb."""
+    unpacked_free_bytes: int = 64 << 20
+    """Up to here no expansion is too much: a small file that repeats itself is no danger."""
 
 
 class RawLine(NamedTuple):
@@ -48,7 +53,10 @@ class RawLine(NamedTuple):
 
 
 def read_lines(path: Path, limits: ReadingLimits = ReadingLimits()) -> Iterator[RawLine]:
-    """The file's lines. A byte order mark at its beginning is left out and reported with line 1."""
+    """The file's lines. A byte order mark at its beginning is left out and reported with line 1.
+
+    NotFound or InvalidArgument, at the first line asked for, if there is no such file or it is a folder.
+    """
     number = 0
     pending = bytearray()
     too_long = False
@@ -92,7 +100,7 @@ def _line(number: int, data: bytes, too_long: bool, limits: ReadingLimits) -> Ra
 
 def _pieces(path: Path, limits: ReadingLimits) -> Iterator[bytes | Problem]:
     """The file's bytes, decompressed if need be, in pieces of bounded size; a Problem ends them."""
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         compressed = file.read(2) == _GZIP
         file.seek(0)
         total = 0
@@ -107,12 +115,25 @@ def _pieces(path: Path, limits: ReadingLimits) -> Iterator[bytes | Problem]:
             yield piece
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise NotFound(f"dataset: {path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise InvalidArgument.of("dataset", f"{path} is a folder; name a file in it") from error
+
+
 def _inflated(file: BinaryIO, limits: ReadingLimits) -> Iterator[bytes | Problem]:
     engine, untouched = zlib.decompressobj(wbits=31), True
     taken = given = 0
     while chunk := file.read(_CHUNK_BYTES):
         taken += len(chunk)
         while chunk:
+            if untouched and given:  # between members joined end to end, tape tools leave zeros
+                chunk = chunk.lstrip(b"\0")
+                if not chunk:
+                    break
             try:
                 data = engine.decompress(chunk, _CHUNK_BYTES)
             except zlib.error as error:
@@ -120,15 +141,15 @@ def _inflated(file: BinaryIO, limits: ReadingLimits) -> Iterator[bytes | Problem
                 return
             untouched = False
             given += len(data)
-            if given > limits.expansion * max(taken, _CHUNK_BYTES):
+            if given > max(limits.expansion * taken, limits.unpacked_free_bytes):
                 message = f"its first {taken:,} bytes become more than {given:,}: a compression bomb"
                 yield Problem("gzip_bomb", "", message, "send the file uncompressed")
                 return
             if data:
                 yield data
             chunk = engine.unconsumed_tail
-            if engine.eof:  # gzip files may be joined end to end
-                chunk = engine.unused_data.lstrip(b"\0")
+            if engine.eof:
+                chunk = engine.unused_data
                 engine, untouched = zlib.decompressobj(wbits=31), True
     if not untouched:
         yield Problem("gzip_truncated", "", "the compressed file ends in the middle", "copy or compress it again")

@@ -116,10 +116,11 @@ _NEXT_LINE = re.compile(r"[\"' \t+,]*+(?:\\r)?(?:\\n|\r?\n)[ \t\"'+]*+(?:\r?\n)?
 _SCHEME = string.ascii_lowercase + string.digits + "+.-"
 _TEXT_BYTES = string.printable.encode()
 
-# What follows a key's header: literal borders, line ends, headers such as Proc-Type; then the key itself.
+# What follows a key's header: literal borders, line ends, headers such as Proc-Type; then the key itself, or the end
+# of a text that was cut there.
 _KEY_BODY = re.compile(
     r"(?:[\s\"'`+,()>#*|-]|\\+[nrt\\]?|[A-Z][A-Za-z-]{3,15}: [^\n\\]{0,80})*+"
-    r"(?:MI[IGHCE][A-Za-z0-9]|b3Bl|[A-Za-z0-9+/=]{16})",
+    r"(?:MI[IGHCE][A-Za-z0-9]|b3Bl|[A-Za-z0-9+/=]{16}|\Z)",
     re.S,
 )
 _EXAMPLE = re.compile(
