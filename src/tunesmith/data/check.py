@@ -1,28 +1,30 @@
-"""Everything that is wrong or unwise in a data file, with its line, in one pass and bounded memory.
+"""Everything that is wrong or unwise in a data file, with its line, in one pass.
 
-A finding has a severity: an error means that the file cannot be trained on as it is; a warning is advice or a note.
-Codes are stable and listed in docs/finding-codes.md. Of each code the first FINDINGS_SHOWN are findings of their own
-and one more says how many follow; the statistics name every line. Nothing is changed, dropped or repaired here.
+In: a file, perhaps the evaluation file that goes with it, limits. Out: a `Report`. What a finding's code means stands
+in findings.py. Nothing is changed, dropped or repaired here. Memory is bounded by the number of rows and by the
+longest one: of a row that went by only hashes, lengths and line numbers are kept.
 
 Not here: forms (formats.py), lengths in tokens and what the model's template refuses (build.py).
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tunesmith.data import advice, duplicates, secrets, text_faults
-from tunesmith.data.duplicates import Text
+from tunesmith.data import advice, benchmarks, duplicates, secrets, signature, text_faults
+from tunesmith.data.findings import Finding, Findings, Lines, displayable, ranges
 from tunesmith.data.formats import (
     KEYS,
     Conversation,
     Format,
+    Row,
     detect,
     mixed,
     parse,
@@ -32,21 +34,14 @@ from tunesmith.data.formats import (
 from tunesmith.data.lines import Problem, RawLine, ReadingLimits, read_lines
 from tunesmith.errors import NotFound
 
-Severity = Literal["error", "warning"]
 Role = Literal["training", "evaluation"]
 
-FINDINGS_SHOWN = 20
-
-
-class Finding(NamedTuple):
-    """One thing to mend or to know. Line 0: the file as a whole."""
-
-    line: int
-    field: str
-    code: str
-    severity: Severity
-    message: str
-    remedy: str
+_KEYS_COUNTED = 1000
+_KEYS_LISTED = 40
+# Unknown keys of one row that are looked at; a row with more of them is no example of any form.
+_KEYS_JUDGED = 20
+# Bytes that no text in Latin-1 or Windows-1252 is likely to have; the euro sign, dots, quotes and dashes are left out.
+_NOT_LATIN1 = re.compile(rb"[\x81-\x84\x86-\x90\x98\x9a-\x9f\xff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +53,19 @@ class Limits:
     recommended_examples: int = 500
     """S8: fewer is a warning."""
     most_examples: int = 10_000
-    """S11."""
+    """S11: of training examples that are no chats."""
     most_authors: int = 10_000
-    """S14: messages of all chat examples together."""
+    """S14, T8: messages of all chat examples together, whatever the number of examples."""
     least_evaluation: int = 10
     """S18."""
     most_evaluation: int = 250
     """S18."""
+    rows_read: int = 100_000
+    """Ten times what is allowed: enough to say by how much a file is too long, and a bound for what is remembered."""
+    lines_read: int = 1_000_000
+    """Blank lines count too: 2 GB of them would otherwise be read to the end."""
     reading: ReadingLimits = field(default_factory=ReadingLimits)
+    """Bytes of a line and of the file, and how much gzip may expand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,10 @@ class Report:
     """What a check found."""
 
     examples: int
+    """Rows that are examples without an error of their own."""
     format: Format | None
     sha256: str
+    """Of the file's bytes, as they lie on disk."""
     findings: list[Finding]
     statistics: dict[str, Any]
     evaluation: Report | None = None
@@ -86,7 +88,11 @@ class Report:
         return own and (self.evaluation is None or self.evaluation.valid)
 
     def to_json(self) -> dict[str, Any]:
-        """What `data check --json` prints; findings of the evaluation file have fields that begin with `evaluation`."""
+        """What `data check --json` prints.
+
+        The evaluation file's report stands whole under `evaluation`; its findings are also among `findings`, with
+        fields that begin with `evaluation`, so that a reader of that list misses nothing that makes it invalid.
+        """
         value: dict[str, Any] = {
             "valid": self.valid,
             "examples": self.examples,
@@ -96,32 +102,62 @@ class Report:
             "statistics": self.statistics,
         }
         if self.evaluation is not None:
-            inner = self.evaluation.to_json()
-            value["evaluation"] = {k: v for k, v in inner.items() if k != "findings"}
+            value["evaluation"] = inner = self.evaluation.to_json()
             for finding in inner["findings"]:
                 where = f"evaluation.{finding['field']}" if finding["field"] else "evaluation"
                 value["findings"].append({**finding, "field": where})
         return value
 
 
+class _Named(NamedTuple):
+    """A text of an example and the field in which it stands."""
+
+    field: str
+    text: str
+
+
+class _Search(NamedTuple):
+    """What every row is searched for."""
+
+    role: Role
+    limits: Limits
+    special_tokens: Sequence[str]
+    suite: benchmarks.Suite | None
+    against: _Evaluation | None
+
+
+class _Evaluation(NamedTuple):
+    """The evaluation rows, to recognise them in the training file."""
+
+    lines: list[int]
+    exact: dict[bytes, int]
+    shingled: duplicates.Shingled
+
+
 @dataclass(slots=True)
 class _Pass:
     """What is gathered while the lines go by."""
 
+    search: _Search
+    found: Findings = field(default_factory=Findings)
     format: Format | None = None
-    problems: list[Finding] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
-    blank: list[int] = field(default_factory=list)
+    rows: int = 0
+    blank: int = 0
+    blank_lines: Lines = field(default_factory=Lines)
+    examples: int = 0
+    not_latin1: bool = False
+    """Whether a line has UTF-8 beyond ASCII, or bytes that are no letters of Latin-1."""
     keys: Counter[str] = field(default_factory=Counter)
     authors: Counter[str] = field(default_factory=Counter)
+    chat_messages: int = 0
     turns: list[int] = field(default_factory=list)
+    prompts: list[int] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    labels: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     uninstructed: list[int] = field(default_factory=list)
-    examples: int = 0
-    rows: int = 0
-
-    def add(self, line: int, severity: Severity, problem: Problem) -> None:
-        code, where, message, remedy = problem
-        self.problems.append(Finding(line, where, code, severity, message, remedy))
+    seen: duplicates.Rows = field(default_factory=duplicates.Rows)
+    kept: list[tuple[int, str]] = field(default_factory=list)
+    """Line and text of evaluation rows, which are few; of training rows none."""
 
 
 def check(
@@ -137,23 +173,20 @@ def check(
 
     special_tokens  texts that the base model knows as control tokens, beside those that are known of the families
     suite           a JSONL file of benchmark problems (`prompt` or `text`) that must not be among the rows
-    NotFound if a file is not there; all else is a finding.
+    NotFound if a file is not there; all else about the data is a finding.
     """
-    if not path.is_file():
-        raise NotFound(f"dataset: {path}: no such file")
-    seen = _read(path, limits, special_tokens)
-    _judge_amount(seen, role, limits)
-    _judge_repetition(seen)
-    _judge_advice(seen)
-    _judge_benchmarks(seen, suite)
-    other = None
-    if evaluation is not None:
-        other = check(evaluation, role="evaluation", limits=limits, special_tokens=special_tokens)
-        _judge_overlap(seen, _read(evaluation, limits, ()))
-        if other.format and seen.format and other.format != seen.format:
-            other.findings.append(_whole_file("error", mixed(other.format, seen.format), "mixed_formats"))
-    findings = _shortened(seen.problems)
-    return Report(seen.examples, seen.format, digest(path), findings, _statistics(path, seen), other)
+    for name, file in (("dataset", path), ("evaluation_data", evaluation)):
+        if file is not None and not file.is_file():
+            raise NotFound(f"{name}: {file}: no such file", path=str(file))
+    tokens = text_faults.not_known(special_tokens)
+    opened = benchmarks.open_suite(suite) if suite is not None else None
+    if evaluation is None:
+        return _report(path, _read(path, _Search(role, limits, tokens, opened, None)))
+    other = _read(evaluation, _Search("evaluation", limits, tokens, None, None))
+    seen = _read(path, _Search(role, limits, tokens, opened, _to_recognise(other)))
+    if other.format and seen.format and other.format != seen.format:
+        other.found.add(mixed(other.format, seen.format)._replace(message=_other_form(other.format, seen.format)))
+    return _report(path, seen, _report(evaluation, other))
 
 
 def digest(path: Path) -> str:
@@ -162,309 +195,327 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _report(path: Path, seen: _Pass, evaluation: Report | None = None) -> Report:
+    listed, statistics = seen.found.listed(), _statistics(path, seen)
+    return Report(seen.examples, seen.format, digest(path), listed, statistics, evaluation)
+
+
+def _other_form(evaluation: Format, training: Format) -> str:
+    return f"the evaluation file has {evaluation} rows, the training file {training} rows"
+
+
 # The pass over the lines.
 
 
-def _read(path: Path, limits: Limits, special_tokens: Collection[str]) -> _Pass:
-    seen = _Pass()
-    if foreign := _foreign(path):
-        seen.problems.append(_whole_file("error", foreign, foreign.code))
+def _read(path: Path, search: _Search) -> _Pass:
+    seen = _Pass(search)
+    if foreign := signature.foreign(path):
+        line = 1 if foreign.code in ("json_array", "pretty_printed") else 0
+        seen.found.add(foreign, line)
         return seen
-    for raw in read_lines(path, limits.reading):
-        if raw.problem:
-            note = raw.problem.code == "byte_order_mark"
-            seen.add(raw.number, "warning" if note else "error", raw.problem)
-            if not note:
-                seen.rows += 1
-                continue
-        if not raw.data.strip():
-            seen.blank.append(raw.number)
-            continue
-        seen.rows += 1
-        if not _row(seen, raw, special_tokens):
-            break
-    if seen.blank and seen.rows:
-        problem = Problem("blank_lines", "", f"{len(seen.blank):,} blank lines are skipped", "remove them")
-        seen.add(seen.blank[0], "warning", problem)
+    for raw in _bounded(seen, read_lines(path, search.limits.reading)):
+        _line(seen, raw)
+    _judge_encoding(seen)
+    _judge_amount(seen)
+    _judge_repetition(seen)
+    _judge_advice(seen)
     return seen
 
 
-def _row(seen: _Pass, raw: RawLine, special_tokens: Collection[str]) -> bool:
-    """Takes one row in; False if the file is something else altogether and reading on is of no use."""
+def _bounded(seen: _Pass, lines: Iterator[RawLine]) -> Iterator[RawLine]:
+    """The lines, up to the limits on their number."""
+    limits = seen.search.limits
+    for raw in lines:
+        if seen.rows >= limits.rows_read or raw.number > limits.lines_read:
+            message = f"{seen.rows:,} rows in {raw.number - 1:,} lines were read; what follows was not looked at"
+            remedy = f"give a file of at most {limits.most_examples:,} examples"
+            seen.found.add(Problem("reading_stopped", "", message, remedy), raw.number)
+            return
+        yield raw
+
+
+def _line(seen: _Pass, raw: RawLine) -> None:
+    if raw.problem:
+        seen.found.add(raw.problem, raw.number)
+        if raw.problem.code != "byte_order_mark":
+            seen.rows += 1
+            return
+    if not raw.data.strip():
+        seen.blank += 1
+        seen.blank_lines.add(raw.number)
+        return
+    seen.rows += 1
+    if not _row(seen, raw):
+        # What could not be read as an example may still hold a key; the line is searched as it stands.
+        _look_for_secrets(seen, raw.number, _Named("", raw.data.decode("utf-8", "replace")))
+
+
+def _row(seen: _Pass, raw: RawLine) -> bool:
+    """Takes one row in; False if it is no example."""
     row = parse_row(raw.data)
     if isinstance(row, Problem):
-        seen.add(raw.number, "error", row)
-        return not (row.code == "json_array" or (raw.number == 1 and raw.data.strip() == b"["))
-    seen.keys.update(row.keys())
+        _not_json(seen, raw, row)
+        return False
+    if not raw.data.isascii():
+        seen.not_latin1 = True
+    _count_keys(seen, row)
     form = detect(row)
     if isinstance(form, Problem):
-        seen.add(raw.number, "error", form)
-        return True
+        seen.found.add(form, raw.number)
+        return False
     seen.format = seen.format or form
     if form != seen.format:
-        seen.add(raw.number, "error", mixed(form, seen.format))
-        return True
-    for key in unknown_keys(row, form):
-        must, may = KEYS[form]
-        hint = "remove it" if "." in key else f"read are: {', '.join(sorted(must | may))}"
-        seen.add(raw.number, "warning", Problem("unknown_key", key, "is not read", hint))
+        seen.found.add(mixed(form, seen.format), raw.number)
+        return False
+    _judge_keys(seen, raw.number, row, form)
     example = parse(row, raw.number, form)
     if not isinstance(example, Conversation):
+        seen.chat_messages += _messages_written(row)
         for problem in example:
-            seen.add(raw.number, "error", problem)
-        return True
-    _example(seen, example, special_tokens)
+            seen.found.add(problem, raw.number)
+        return False
+    _example(seen, example, _named_texts(example, form))
     return True
 
 
-def _example(seen: _Pass, example: Conversation, special_tokens: Collection[str]) -> None:
+def _not_json(seen: _Pass, raw: RawLine, problem: Problem) -> None:
+    if problem.code == "invalid_utf8":
+        seen.not_latin1 = seen.not_latin1 or not _may_be_latin1(raw.data)
+    seen.found.add(problem, raw.number)
+
+
+def _may_be_latin1(data: bytes) -> bool:
+    """Whether all bytes beyond ASCII are letters and signs of Latin-1 or Windows-1252."""
+    return not _NOT_LATIN1.search(data)
+
+
+def _count_keys(seen: _Pass, row: Row) -> None:
+    for key in row:
+        if key in seen.keys or len(seen.keys) < _KEYS_COUNTED:
+            seen.keys[key] += 1
+
+
+def _judge_keys(seen: _Pass, line: int, row: Row, form: Format) -> None:
+    must, may = KEYS[form]
+    for key in unknown_keys(row, form)[:_KEYS_JUDGED]:
+        remedy = ""
+        if not seen.found.is_full("unknown_key"):
+            near = [] if "." in key else difflib.get_close_matches(key[:64], [*must, *may], 1, 0.75)
+            known = "remove it" if "." in key else f"read are: {', '.join(sorted(must | may))}"
+            remedy = f"did you mean {near[0]}? {known}" if near else known
+        seen.found.add(Problem("unknown_key", key, "is not read", remedy), line)
+        value = row.get(key)  # None for the key of a message, and for one that was cut
+        if isinstance(value, str):
+            _look_for_secrets(seen, line, _Named(key, value))
+
+
+def _messages_written(row: Row) -> int:
+    """Messages of a row that is no example; its authors count all the same (S14)."""
+    lists = (row.get(key) for key in ("messages", "contents", "conversations"))
+    return sum(len(value) for value in lists if isinstance(value, list))
+
+
+# One example.
+
+
+def _example(seen: _Pass, example: Conversation, texts: Sequence[_Named]) -> None:
     seen.examples += 1
     seen.authors.update(message.author for message in example.messages)
     seen.turns.append(len(example.messages))
-    texts = _named_texts(example)
-    for name, text in texts:
-        for fault in text_faults.find(text, special_tokens):
-            severity: Severity = "error" if fault.code == "nul_character" else "warning"
-            seen.add(example.line, severity, Problem(fault.code, name, fault.message, fault.remedy))
-        for secret in secrets.find(text):
-            _secret(seen, example.line, name, secret)
-    answer = _answer(example)
-    prompt = "\0".join(text for name, text in texts if name != _ANSWER) if example.messages else _hole(example)
-    seen.texts.append(Text(example.line, prompt, answer))
-    if example.messages and not any(advice.instructs(m.content) for m in example.messages if m.author == "user"):
-        seen.uninstructed.append(example.line)
+    if example.kind == "chat":
+        seen.chat_messages += len(example.messages)
+    for named in texts:
+        for fault in text_faults.find(named.text, seen.search.special_tokens):
+            seen.found.add(Problem(fault.code, named.field, fault.message, fault.remedy), example.line)
+        _look_for_secrets(seen, example.line, named)
+    prompt, answer = _sides(example)
+    seen.prompts.append(len(prompt))
+    seen.answers.append(len(answer))
+    seen.seen.add(example.line, prompt, answer)
+    _compare(seen, example.line, prompt, answer)
+    if example.messages:
+        _note_advice(seen, example)
 
 
-_ANSWER = "answer"
-
-
-def _named_texts(example: Conversation) -> list[tuple[str, str]]:
-    """Every text of the example with a name for messages; the last answer is called `answer`."""
+def _named_texts(example: Conversation, form: Format) -> list[_Named]:
+    """Every text of the example, with the field of the row in which it stands."""
     if example.fim is not None:
-        return [("prefix", example.fim.prefix), ("suffix", example.fim.suffix), (_ANSWER, example.fim.middle)]
-    named = [(f"message {i + 1}", message.content) for i, message in enumerate(example.messages)]
-    named[-1] = (_ANSWER, named[-1][1])
-    if len(named) == 2:
-        named[0] = ("prompt", named[0][1])
-    return [("context", example.context), *named] if example.context else named
+        return [_Named(name, getattr(example.fim, name)) for name in ("prefix", "suffix", "middle")]
+    texts = [message.content for message in example.messages]
+    pair = {"vertex-generation": ("input_text", "output_text"), "alpaca": ("instruction", "output")}
+    if form in pair or (form == "prompt-completion" and example.kind == "generation"):
+        return [_Named(*both) for both in zip(pair.get(form, ("prompt", "completion")), texts, strict=True)]
+    name, inner = {"gemini": ("contents", "parts"), "sharegpt": ("conversations", "value")}.get(
+        form, ("messages", "content")
+    )
+    # In these forms a system turn is the first of the list.
+    first = int(example.context is not None and form in ("openai-chat", "sharegpt", "prompt-completion"))
+    turns = [_Named(f"{name}[{i}].{inner}", text) for i, text in enumerate(texts, first)]
+    return [_Named("context", example.context), *turns] if example.context else turns
 
 
-def _answer(example: Conversation) -> str:
-    return example.fim.middle if example.fim is not None else example.messages[-1].content
+def _sides(example: Conversation) -> tuple[str, str]:
+    """What is given and what is wanted, each as one text; NUL stands between the parts."""
+    if example.fim is not None:
+        return f"{example.fim.prefix}\0{example.fim.suffix}", example.fim.middle
+    given = [message.content for message in example.messages[:-1]]
+    return "\0".join([example.context, *given] if example.context else given), example.messages[-1].content
 
 
-def _hole(example: Conversation) -> str:
-    assert example.fim is not None
-    return f"{example.fim.prefix}\0{example.fim.suffix}"
+def _look_for_secrets(seen: _Pass, line: int, named: _Named) -> None:
+    for secret in secrets.find(named.text):
+        place = f"at character {secret.position}, {secret.length} long"
+        if secret.example:
+            remedy = "nothing to do if it is one; otherwise revoke it and take it out"
+            message = f"what looks like an example of a {secret.kind} {place}"
+            seen.found.add(Problem("secret_placeholder", named.field, message, remedy), line)
+        else:
+            remedy = "revoke it, and replace it by a placeholder: a tuned model repeats what it was taught"
+            seen.found.add(Problem("secret", named.field, f"what looks like a {secret.kind} {place}", remedy), line)
 
 
-def _secret(seen: _Pass, line: int, name: str, secret: secrets.Secret) -> None:
-    place = f"at character {secret.position}, {secret.length} long"
-    if secret.example:
-        problem = Problem("secret_placeholder", name, f"what looks like an example of a {secret.kind} {place}", "")
-        seen.add(line, "warning", problem)
-    else:
-        remedy = "revoke it, and replace it by a placeholder: a tuned model repeats what it was taught"
-        seen.add(line, "error", Problem("secret", name, f"what looks like a {secret.kind} {place}", remedy))
+def _compare(seen: _Pass, line: int, prompt: str, answer: str) -> None:
+    """With the evaluation rows and the tasks of benchmarks."""
+    whole = f"{prompt}\n\0\n{answer}"
+    if seen.search.role == "evaluation":
+        if len(seen.kept) < seen.search.limits.most_evaluation:
+            seen.kept.append((line, whole))
+        return
+    if task := benchmarks.find(whole, seen.search.suite):
+        remedy = "take the row out, or scores on that benchmark mean nothing"
+        seen.found.add(Problem("benchmark_task", "", task, remedy), line)
+    if seen.search.against is not None:
+        _recognise(seen, seen.search.against, line, whole)
 
 
-def _foreign(path: Path) -> Problem | None:
-    """What the file is instead of JSONL, from its first bytes."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
-    if not head.strip():
-        return None
-    kinds = {
-        b"PAR1": ("parquet", "a Parquet file"),
-        b"PK\x03\x04": ("zip_archive", "a zip archive (or a spreadsheet)"),
-        b"\xfe\xff": ("utf16", "UTF-16 text"),
-        b"\xff\xfe": ("utf16", "UTF-16 text"),
-        b"%PDF": ("pdf", "a PDF"),
-        b"BZh": ("bzip2", "a bzip2 file"),
-        b"\xfd7zXZ": ("xz", "an xz file"),
-        b"\x28\xb5\x2f\xfd": ("zstd", "a zstandard file"),
-    }
-    remedy = "write JSON Lines: one JSON object a line, as UTF-8, plain or gzip"
-    for magic, (code, name) in kinds.items():
-        if head.startswith(magic):
-            return Problem(code, "", f"is {name}", remedy)
-    if head[1:64:2].count(0) > 20 or head[0:64:2].count(0) > 20:
-        return Problem("utf16", "", "is UTF-16 text without a byte order mark", remedy)
-    first = head.lstrip(b"\xef\xbb\xbf").splitlines()[0]
-    if b"{" not in first and re.fullmatch(rb'"?[\w .-]+"?([,;\t]"?[\w .-]+"?)+', first.strip()):
-        return Problem("csv", "", "is a table (CSV), not JSON Lines", remedy)
-    return None
+def _to_recognise(evaluation: _Pass) -> _Evaluation:
+    lines = [line for line, _ in evaluation.kept]
+    texts = [text for _, text in evaluation.kept]
+    exact: dict[bytes, int] = {}
+    for line, text in evaluation.kept:
+        exact.setdefault(duplicates.key(text), line)
+    return _Evaluation(lines, exact, duplicates.Shingled(texts))
+
+
+def _recognise(seen: _Pass, evaluation: _Evaluation, line: int, whole: str) -> None:
+    same = evaluation.exact.get(duplicates.key(whole))
+    if same is not None:
+        message = f"evaluation line {same} is training line {line}"
+        remedy = "take one of them out: the evaluation would measure memory"
+        seen.found.add(Problem("evaluation_row_in_training", "", message, remedy), line)
+        return
+    likest = max(evaluation.shingled.near(whole), key=lambda match: match.similarity, default=None)
+    if likest is not None:
+        message = (
+            f"evaluation line {evaluation.lines[likest.text]} is {likest.similarity:.0%} like training line {line}"
+        )
+        remedy = "look at both: the evaluation may measure memory"
+        seen.found.add(Problem("evaluation_row_near_training", "", message, remedy), line)
+
+
+def _note_advice(seen: _Pass, example: Conversation) -> None:
+    asked = [message.content for message in example.messages if message.author == "user"]
+    if not any(advice.instructs(text) for text in ([example.context, *asked] if example.context else asked)):
+        seen.uninstructed.append(example.line)
+    seen.labels.append((example.line, advice.labels(asked[0])))
 
 
 # Judgements over the whole file.
 
 
-def _judge_amount(seen: _Pass, role: Role, limits: Limits) -> None:
-    if not seen.rows and not seen.problems:
+def _judge_encoding(seen: _Pass) -> None:
+    """Several lines that are not UTF-8, and none that is UTF-8 and not ASCII: one finding instead of many."""
+    kinds = seen.found.kinds
+    if seen.not_latin1 or "invalid_utf8" not in kinds or kinds["invalid_utf8"].count < 2:
+        return
+    first = kinds["invalid_utf8"].shown[0]
+    numbers = [n for a, b in seen.found.take_back("invalid_utf8").merged() for n in range(a, b + 1)]
+    message = f"the file is not UTF-8 but probably Latin-1 (Windows-1252): lines {ranges(numbers)}; {first.message}"
+    remedy = "save it as UTF-8: iconv -f WINDOWS-1252 -t UTF-8"
+    seen.found.add(Problem("latin1", "", message, remedy), first.line, numbers)
+
+
+def _judge_amount(seen: _Pass) -> None:
+    if seen.blank and seen.rows:
+        problem = Problem("blank_lines", "", f"{seen.blank:,} blank lines are skipped", "remove them")
+        lines = [n for a, b in seen.blank_lines.merged() for n in range(a, b + 1)]
+        seen.found.add(problem, lines[0], lines)
+    if not seen.rows:
         what = "has only blank lines" if seen.blank else "is empty"
-        seen.add(0, "error", Problem("empty_file", "", f"the file {what}", "write one JSON object a line"))
+        seen.found.add(Problem("empty_file", "", f"the file {what}", "write one JSON object a line"))
         return
-    if any(finding.line == 0 for finding in seen.problems):
-        return
-    rows = seen.rows
-    least = limits.least_evaluation if role == "evaluation" else limits.least_examples
-    most = limits.most_evaluation if role == "evaluation" else limits.most_examples
-    if rows < least:
-        problem = Problem("too_few_examples", "", f"{rows} examples; at least {least} are needed", "add examples")
-        seen.add(0, "error", problem)
-    elif role == "training" and rows < limits.recommended_examples:
-        message = f"{rows} examples; {limits.recommended_examples} or more are recommended"
-        seen.add(0, "warning", Problem("few_examples", "", message, "add examples if you can"))
-    if rows > most:
-        problem = Problem(
-            "too_many_examples", "", f"{rows:,} examples; at most {most:,} are taken", "choose among them"
-        )
-        seen.add(0, "error", problem)
-    authors = sum(seen.authors.values())
-    if role == "training" and authors > limits.most_authors and max(seen.turns, default=0) > 2:
-        message = f"{authors:,} messages in all examples together; at most {limits.most_authors:,} are taken"
-        seen.add(0, "error", Problem("too_many_authors", "", message, "shorten conversations or leave some out"))
+    if not seen.found.has("gzip_bomb", "gzip_damaged", "gzip_truncated", "file_too_large", "latin1"):
+        _judge_few(seen)
+    _judge_many(seen)
+
+
+def _judge_few(seen: _Pass) -> None:
+    limits, training = seen.search.limits, seen.search.role == "training"
+    least = limits.least_examples if training else limits.least_evaluation
+    rows = f"{seen.rows:,} example{'s' * (seen.rows != 1)}"
+    if seen.rows < least:
+        seen.found.add(Problem("too_few_examples", "", f"{rows}; at least {least} are needed", "add examples"))
+    elif training and seen.rows < limits.recommended_examples:
+        message = f"{rows}; {limits.recommended_examples} or more are recommended"
+        seen.found.add(Problem("few_examples", "", message, "add examples if you can: results get better"))
+
+
+def _judge_many(seen: _Pass) -> None:
+    limits, training = seen.search.limits, seen.search.role == "training"
+    if training and seen.chat_messages > limits.most_authors:
+        message = f"{seen.chat_messages:,} messages in all examples together; at most {limits.most_authors:,} are taken"
+        remedy = "shorten conversations or leave some out"
+        seen.found.add(Problem("too_many_authors", "", message, remedy))
+    most = limits.most_examples if training else limits.most_evaluation
+    # A chat's limit is that on authors; S11 speaks of the other kind.
+    if seen.rows > most and not (training and seen.chat_messages):
+        message = f"{seen.rows:,} examples; at most {most:,} are taken"
+        seen.found.add(Problem("too_many_examples", "", message, "choose among them"))
 
 
 def _judge_repetition(seen: _Pass) -> None:
-    for lines in duplicates.same_rows(seen.texts):
-        message = f"the same example stands {len(lines)} times: lines {ranges(lines)}"
-        seen.add(
-            lines[0], "warning", Problem("duplicate_example", "", message, "keep one: repetition is learnt by heart")
-        )
-    for lines in duplicates.conflicts(seen.texts):
+    for lines in seen.seen.repeated():
+        message = f"the same example stands {len(lines):,} times: lines {ranges(lines)}"
+        remedy = "keep one: what is repeated is learnt by heart"
+        seen.found.add(Problem("duplicate_example", "", message, remedy), lines[0], lines)
+    for lines in seen.seen.conflicts():
         message = f"one prompt with different answers: lines {ranges(lines)}"
-        seen.add(lines[0], "warning", Problem("conflicting_answers", "", message, "keep the answer that is wanted"))
+        remedy = "keep the answer that is wanted"
+        seen.found.add(Problem("conflicting_answers", "", message, remedy), lines[0], lines)
 
 
 def _judge_advice(seen: _Pass) -> None:
-    if seen.uninstructed:
-        lines = seen.uninstructed
+    if lines := seen.uninstructed:
+        count = f"{len(lines):,} prompts do" if len(lines) > 1 else "a prompt does"
         message = (
-            f"{len(lines):,} prompts name no instruction such as 'Write the code in Python: ...': lines {ranges(lines)}"
+            f"{count} not say what is to be written, as 'Write the code in Python: ...' does: lines {ranges(lines)}"
         )
-        seen.add(
-            lines[0], "warning", Problem("no_instruction", "", message, "say in each prompt what is to be written")
-        )
-    prompts = [(text.line, text.prompt) for text in seen.texts]
-    odd = advice.field_order(prompts)
-    if odd is not None:
+        remedy = "put the instruction into each prompt, and into those in production"
+        seen.found.add(Problem("no_instruction", "", message, remedy), lines[0], lines)
+    if odd := advice.field_order(seen.labels):
         usual, shown = (", ".join(f"{name}:" for name in names) or "none" for names in (odd.usual, odd.shown))
         message = f"fields are {usual} in most prompts, but {shown} on lines {ranges(odd.lines)}"
         remedy = "use the same fields in the same order in all examples, and in production"
-        seen.add(odd.lines[0], "warning", Problem("inconsistent_fields", "", message, remedy))
+        seen.found.add(Problem("inconsistent_fields", "", message, remedy), odd.lines[0], odd.lines)
 
 
-_BENCHMARK = re.compile(
-    r"HumanEval/\d+|\bdef has_close_elements\b|(?i:\bmbpp)[/ ]\d+|METADATA = \{\s*'author'|\bcheck\(candidate\)"
-)
-
-
-def _judge_benchmarks(seen: _Pass, suite: Path | None) -> None:
-    wanted = _suite_texts(suite) if suite else []
-    for text in seen.texts:
-        both = f"{text.prompt}\n{text.answer}"
-        if marker := _BENCHMARK.search(both):
-            _benchmark(seen, text.line, f"holds {marker[0]!r}, the mark of a public benchmark")
-        elif wanted:
-            plain = " ".join(both.split())
-            name = next((name for name, problem in wanted if problem in plain), None)
-            if name:
-                _benchmark(seen, text.line, f"holds the problem {name} of {suite.name if suite else ''}")
-
-
-def _benchmark(seen: _Pass, line: int, message: str) -> None:
-    remedy = "take the row out, or scores on that benchmark mean nothing"
-    seen.add(line, "warning", Problem("benchmark_task", "", message, remedy))
-
-
-def _suite_texts(suite: Path) -> list[tuple[str, str]]:
-    """Names and texts (blanks folded) of a suite's problems; a text under 40 characters says too little."""
-    found = []
-    for raw in read_lines(suite):
-        row = parse_row(raw.data) if raw.data.strip() else None
-        if isinstance(row, dict):
-            text = " ".join(str(row.get("prompt") or row.get("text") or "").split())
-            if len(text) >= 40:
-                found.append((str(row.get("task_id", raw.number)), text))
-    return found
-
-
-def _judge_overlap(seen: _Pass, evaluation: _Pass) -> None:
-    for overlap in duplicates.overlaps(seen.texts, evaluation.texts):
-        exact = overlap.similarity == 1.0
-        how = "is" if exact else f"is {overlap.similarity:.0%} like"
-        message = f"evaluation line {overlap.evaluation_line} {how} training line {overlap.training_line}"
-        code = "evaluation_row_in_training" if exact else "evaluation_row_near_training"
-        remedy = "take one of them out: the evaluation would measure memory"
-        seen.add(overlap.training_line, "error" if exact else "warning", Problem(code, "", message, remedy))
-
-
-# Putting it together.
-
-
-def _whole_file(severity: Severity, problem: Problem, code: str) -> Finding:
-    return Finding(0, problem.field, code, severity, problem.message, problem.remedy)
-
-
-def _shortened(problems: Sequence[Finding]) -> list[Finding]:
-    """The first FINDINGS_SHOWN of each code, then one that counts the rest of it; in the order of lines."""
-    by_code: dict[str, list[Finding]] = defaultdict(list)
-    for finding in problems:
-        by_code[finding.code].append(finding)
-    shown = []
-    for found in by_code.values():
-        shown += found[:FINDINGS_SHOWN]
-        rest = found[FINDINGS_SHOWN:]
-        if rest:
-            message = f"and {len(rest):,} more of this kind, on lines {ranges(f.line for f in rest)}"
-            shown.append(_in_other_words(rest[0], message))
-    return sorted(shown, key=lambda finding: finding.line)
-
-
-def _in_other_words(finding: Finding, message: str) -> Finding:
-    """The finding in other words; the severity is the worst that the words stand for."""
-    return finding._replace(message=message, field="")
-
-
-def ranges(lines: Iterable[int], most: int = 12) -> str:
-    """Line numbers as an editor's user reads them: `3-7, 9, 12`; after `most` pieces how many more there are."""
-    pieces = _runs(sorted(set(lines)))
-    shown = ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in pieces[:most])
-    more = sum(b - a + 1 for a, b in pieces[most:])
-    return f"{shown} and {more:,} more" if more else shown
-
-
-def _runs(lines: Sequence[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for line in lines:
-        if runs and line == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], line)
-        else:
-            runs.append((line, line))
-    return runs
+# Statistics.
 
 
 def _statistics(path: Path, seen: _Pass) -> dict[str, Any]:
-    lines: dict[str, set[int]] = defaultdict(set)
-    counts: Counter[str] = Counter()
-    for finding in seen.problems:
-        lines[finding.code].add(finding.line)
-        counts[finding.code] += 1
     return {
+        "examples": seen.examples,
         "bytes": path.stat().st_size,
         "format": seen.format,
         "rows": seen.rows,
-        "blank_lines": len(seen.blank),
-        "prompt_characters": _spread([len(text.prompt) for text in seen.texts]),
-        "answer_characters": _spread([len(text.answer) for text in seen.texts]),
+        "blank_lines": seen.blank,
+        "duplicates": sum(len(lines) - 1 for lines in seen.seen.repeated()),
+        "prompt_characters": _spread(seen.prompts),
+        "answer_characters": _spread(seen.answers),
         "turns": _spread(seen.turns),
         "authors": dict(seen.authors),
-        "keys": dict(seen.keys.most_common(40)),
-        "codes": {
-            code: {"count": count, "lines": ranges(lines[code], most=len(lines[code]))}
-            for code, count in counts.most_common()
-        },
+        "keys": {displayable(key, 80): count for key, count in seen.keys.most_common(_KEYS_LISTED)},
+        "codes": seen.found.statistics(),
     }
 
 

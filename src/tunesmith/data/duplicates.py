@@ -1,107 +1,112 @@
-"""Rows that stand twice, and evaluation rows that the training file gives away.
+"""Rows that stand twice, and texts that another file gives away.
 
-Exact: the same texts. Near: Jaccard similarity of 5-token shingles of at least 0.7, found through an inverted index of
-the rarest shingles and confirmed on the whole sets, so no pair is claimed that was not computed.
+Exact: the same texts, by hash. Near: Jaccard similarity of 5-token shingles of at least 0.7. `Shingled` holds a small
+set of texts (an evaluation file, a suite) as postings; the rows of a large file are compared with all of them as they
+go by, each pair exactly, so nothing is missed and nothing is claimed that was not computed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 SHINGLE_TOKENS = 5
 NEAR = 0.7
+"""Jaccard similarity from which two rows are one row in other words."""
+CONTAINED = 0.8
+"""Share of a text's shingles in a row from which the row holds the text."""
+_LEAST_SHINGLES = 10
+# A shorter text may be in a row by chance.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-class Text(NamedTuple):
-    """One example as the rows are compared: line, prompt and answer."""
+class Match(NamedTuple):
+    """A text of the small set, and how much of it is in the row that was compared."""
 
-    line: int
-    prompt: str
-    answer: str
-
-
-class Overlap(NamedTuple):
-    """An evaluation row and the training row that gives it away."""
-
-    evaluation_line: int
-    training_line: int
+    text: int
     similarity: float
-    """1.0: the same texts."""
 
 
-def same_rows(texts: Sequence[Text]) -> list[list[int]]:
-    """Groups of lines whose prompt and answer are the same, in the order of their first lines."""
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for text in texts:
-        groups[_key(text.prompt, text.answer)].append(text.line)
-    return [lines for lines in groups.values() if len(lines) > 1]
+@dataclass(slots=True)
+class Rows:
+    """What is remembered of the rows that went by: hashes and lines, no texts."""
+
+    by_row: dict[bytes, list[int]] = field(default_factory=dict)
+    by_prompt: dict[bytes, dict[bytes, list[int]]] = field(default_factory=dict)
+
+    def add(self, line: int, prompt: str, answer: str) -> None:
+        row, answered = key(prompt, answer), key(answer)
+        self.by_row.setdefault(row, []).append(line)
+        self.by_prompt.setdefault(key(prompt), {}).setdefault(answered, []).append(line)
+
+    def repeated(self) -> list[list[int]]:
+        """Groups of lines with the same prompt and answer, by their first lines."""
+        return [lines for lines in self.by_row.values() if len(lines) > 1]
+
+    def conflicts(self) -> list[list[int]]:
+        """Groups of lines with the same prompt and different answers, by their first lines."""
+        several = (answers.values() for answers in self.by_prompt.values() if len(answers) > 1)
+        return sorted(sorted(line for lines in group for line in lines) for group in several)
 
 
-def conflicts(texts: Sequence[Text]) -> list[list[int]]:
-    """Groups of lines with the same prompt and different answers."""
-    answers: dict[bytes, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for text in texts:
-        answers[_key(text.prompt)][_key(text.answer)].append(text.line)
-    groups = [
-        sorted(line for lines in by_answer.values() for line in lines)
-        for by_answer in answers.values()
-        if len(by_answer) > 1
-    ]
-    return sorted(groups)
+class Shingled:
+    """A few texts, each as a set of shingles, to compare many others with. Built once, then only read."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        postings: dict[int, list[int]] = defaultdict(list)
+        sizes = []
+        for number, text in enumerate(texts):
+            shingles = set(_shingles(text))
+            sizes.append(len(shingles))
+            for shingle in shingles:
+                postings[shingle].append(number)
+        self._sizes = np.array(sizes, np.int64)
+        self._postings = {shingle: np.array(numbers, np.int64) for shingle, numbers in postings.items()}
+
+    def near(self, text: str) -> Iterator[Match]:
+        """The texts at least NEAR like this one, by Jaccard similarity."""
+        shingles = set(_shingles(text))
+        shared = self._shared(shingles)
+        if shared is None:
+            return
+        similarity = shared / (self._sizes + len(shingles) - shared)
+        for number in np.flatnonzero(similarity >= NEAR):
+            yield Match(int(number), float(similarity[number]))
+
+    def contained(self, text: str) -> Match | None:
+        """The text of which most is in this one, if that is at least CONTAINED and the text is not tiny."""
+        shared = self._shared(set(_shingles(text)))
+        if shared is None:
+            return None
+        share = np.where(self._sizes >= _LEAST_SHINGLES, shared / np.maximum(self._sizes, 1), 0.0)
+        best = int(share.argmax())
+        return Match(best, float(share[best])) if share[best] >= CONTAINED else None
+
+    def _shared(self, shingles: set[int]) -> NDArray[np.int64] | None:
+        """How many of these shingles each text has; None if none of them has any."""
+        found = [self._postings[shingle] for shingle in self._postings.keys() & shingles]
+        return np.bincount(np.concatenate(found), minlength=len(self._sizes)) if found else None
 
 
-def overlaps(training: Sequence[Text], evaluation: Sequence[Text]) -> list[Overlap]:
-    """For each evaluation row the most similar training row, if it is the same or nearly so."""
-    exact: dict[bytes, int] = {}
-    for text in training:
-        exact.setdefault(_key(text.prompt, text.answer), text.line)
-    found = []
-    remaining = []
-    for text in evaluation:
-        line = exact.get(_key(text.prompt, text.answer))
-        if line is None:
-            remaining.append(text)
-        else:
-            found.append(Overlap(text.line, line, 1.0))
-    return sorted(found + _near(training, remaining))
-
-
-def _near(training: Sequence[Text], evaluation: Sequence[Text]) -> list[Overlap]:
-    wanted = [(text.line, _shingles(text)) for text in evaluation]
-    # A pair of similarity s shares at least s/(1+s) of both sets' sum; sharing one of the rare ones is necessary.
-    counts = Counter(shingle for _, shingles in wanted for shingle in shingles)
-    index: dict[int, list[int]] = defaultdict(list)
-    for position, (_, shingles) in enumerate(wanted):
-        # By pigeonhole: two sets of similarity >= NEAR share one of any (1 - NEAR) share + 1 of the first's elements.
-        rare = sorted(shingles, key=lambda s: (counts[s], s))[: int((1 - NEAR) * len(shingles)) + 1]
-        for shingle in rare:
-            index[shingle].append(position)
-    best: dict[int, Overlap] = {}
-    for text in training:
-        shingles = _shingles(text)
-        for position in {p for shingle in shingles if shingle in index for p in index[shingle]}:
-            line, other = wanted[position]
-            similarity = len(shingles & other) / len(shingles | other)
-            if similarity >= NEAR and (line not in best or similarity > best[line].similarity):
-                best[line] = Overlap(line, text.line, similarity)
-    return list(best.values())
-
-
-def _shingles(text: Text) -> frozenset[int]:
-    """Hashes of the runs of 5 tokens of prompt and answer; of the whole if it is shorter."""
-    tokens = [*_TOKEN.findall(text.prompt), "\x00", *_TOKEN.findall(text.answer)]
-    runs = range(max(1, len(tokens) - SHINGLE_TOKENS + 1))
-    return frozenset(hash(tuple(tokens[i : i + SHINGLE_TOKENS])) for i in runs)
-
-
-def _key(*texts: str) -> bytes:
+def key(*texts: str) -> bytes:
+    """16 bytes that stand for the texts, whatever characters they have."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.digest()
+
+
+def _shingles(text: str) -> Iterator[int]:
+    """Hashes of the runs of 5 tokens; of the whole text if it is shorter."""
+    tokens = _TOKEN.findall(text)
+    if len(tokens) < SHINGLE_TOKENS:
+        return iter((hash(tuple(tokens)),))
+    return map(hash, zip(*(tokens[start:] for start in range(SHINGLE_TOKENS)), strict=False))

@@ -26,8 +26,13 @@ _NON_ASCII = re.compile("[^\0-\x7f]")
 # Turn and hole markers of the model families in the catalog.
 _CONTROL_TEXT = re.compile(
     r"<\|[a-z_][a-z0-9_ ]{0,40}\|>|</?s>|\[/?INST\]|<<SYS>>|<(?:fim|file|repo)_[a-z]+>|<(?:start|end)_of_turn>"
-    r"|\[(?:PREFIX|SUFFIX|MIDDLE)\]|<\uff5c[^\uff5c>]{1,40}\uff5c>|<(?:PRE|SUF|MID|EOT)>"
+    r"|<(?:bos|eos|pad|unk)>|\[(?:PREFIX|SUFFIX|MIDDLE)\]|<\uff5c[^\uff5c>]{1,40}\uff5c>|<(?:PRE|SUF|MID|EOT)>"
 )
+
+
+def not_known(special_tokens: Collection[str]) -> list[str]:
+    """Those of a model's control tokens that `find` would not recognise by itself."""
+    return [token for token in special_tokens if token.strip() and not _CONTROL_TEXT.fullmatch(token)]
 
 
 def find(text: str, special_tokens: Collection[str] = ()) -> Iterator[TextFault]:

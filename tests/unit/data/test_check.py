@@ -225,14 +225,3 @@ def test_many_findings_of_one_code_are_counted_and_none_is_lost(tmp_path: Path) 
 def test_ranges_read_as_an_editor_shows_lines() -> None:
     assert ranges([3, 1, 2, 9, 12, 13]) == "1-3, 9, 12-13"
     assert ranges(range(0, 40, 2), most=2) == "0, 2 and 18 more"
-
-
-def test_the_documented_codes_are_those_of_the_code() -> None:
-    documented = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "finding-codes.md").read_text(), re.M))
-    source = "".join(
-        (ROOT / "src" / "tunesmith" / "data" / f"{name}.py").read_text()
-        for name in ("check", "formats", "lines", "text_faults")
-    )
-    assert {code for code in documented if f'"{code}"' not in source} == set()
-    written = set(re.findall(r'(?:Problem|TextFault)\(\s*"([a-z_0-9]+)"', source))
-    assert written - documented == set()
