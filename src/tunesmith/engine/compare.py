@@ -1,18 +1,22 @@
 """What tuning changed, base against tuned: on the held-out rows, on general code, and in three answers side by side.
 
-Forgetting is the change of loss on fixed general code (rows of this machine's own standard library that no job is
-ever trained on). Its interval is over rows, paired: mean of (tuned - base) per target, two standard errors each way.
+The held-out scores are those that the task `tune` took at step 0 and at the selected checkpoint; without evaluation
+data a few training rows are measured here instead, and the result says so. Forgetting is the change of loss on fixed
+general code (rows of this machine's own standard library that no job is ever trained on). Its interval is over rows,
+paired: mean of (tuned - base) per target, two standard errors each way.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tunesmith import catalog, folder
+from tunesmith.data.build import SHOWN_FILE
 from tunesmith.data.formats import Conversation, Message
 from tunesmith.data.pack import Shard
 from tunesmith.data.render import Renderer
@@ -21,43 +25,61 @@ from tunesmith.engine.adapters import load_tuned
 from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.measure import Score, measure
-from tunesmith.engine.model import LanguageModel, Prepared, load
+from tunesmith.engine.model import Prepared, load
 from tunesmith.engine.parallel import Ranks
 from tunesmith.engine.progress import Progress
+from tunesmith.errors import Cancelled
 from tunesmith.folder import AttemptFolder
 from tunesmith.spec import TuningPlan
 
-SHOWN_FILE = "shown.json"
+TRAINING_ROWS = 48
+"""Measured where nothing was held out: enough to see the change, whatever the size of the data."""
 _MAX_OUTPUT_TOKENS = 256
 _ALONE = Ranks(0, 1, 0)
 
 
 def compare(
-    plan: TuningPlan, attempt: AttemptFolder, *, shards: Path, base: Prepared, found: catalog.BaseModel, tuned: Path
+    plan: TuningPlan,
+    attempt: AttemptFolder,
+    *,
+    shards: Path,
+    base: Prepared,
+    found: catalog.BaseModel,
+    tuned: Path,
+    measured: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """result.json of the task `evaluate`: scores of base and tuned model, forgetting, answers side by side."""
-    progress = Progress(attempt)
+    """result.json of the task `evaluate`: scores of base and tuned model, forgetting, answers side by side.
+
+    measured  the tune task's `metrics`. Raises Cancelled when asked to stop.
+    """
     device = probe(plan.spec.precision)
-    held_out = _held_out(shards)
-    general = Shard.open(shards / "forgetting")
+    held_out = (shards / "evaluation").is_dir()
+    general, training = Shard.open(shards / "forgetting"), Shard.open(shards / "training")
     shown = folder.read_json(shards / SHOWN_FILE)
-    conversations = [conversation_from_json(example) for example in shown]
-    result: dict[str, Any] = {"held_out": "evaluation" if (shards / "evaluation").is_dir() else "training"}
-    scores: dict[str, tuple[Score, Score]] = {}
-    answers: dict[str, list[str]] = {}
-    for name in ("base", "tuned"):
-        progress.say(f"measuring the {name} model")
+    questions = [conversation_from_json(example) for example in shown]
+    result: dict[str, Any] = {"held_out": "evaluation" if held_out else "training"}
+    on_general: list[Score] = []
+    answers: list[list[str]] = []
+    for name, source in (("base", "base"), ("tuned", "best")):
+        tell = _teller(attempt, Progress(attempt), name)
         model = load(base.folder, device) if name == "base" else load_tuned(tuned, base, device)
-        scores[name] = _scores(model, device, held_out, general)
+        tokens = _micro_batch_tokens(device, general, training)
+        on_general.append(measure(model, general, tokens, _ALONE, tell("general code")))
+        if held_out:
+            result[name] = {key: measured[source][key] for key in ("loss", "accuracy")}
+        else:
+            rows = _spread(training.num_examples, TRAINING_ROWS)
+            score = measure(model, training, tokens, _ALONE, tell("training rows"), rows)
+            result[name] = {"loss": score.loss, "accuracy": score.accuracy}
         generator = Generator(model, Renderer.open(base.folder, found), plan.context_tokens)
-        answers[name] = generator.answer(conversations, max_output_tokens=_MAX_OUTPUT_TOKENS)
+        answers.append(
+            generator.answer(questions, max_output_tokens=_MAX_OUTPUT_TOKENS, on_progress=tell("tokens of its answers"))
+        )
         del model, generator
-    for name, (score, _) in scores.items():
-        result[name] = {"loss": score.loss, "accuracy": score.accuracy, "predictions": score.predictions}
-    result["forgetting"] = forgetting(scores["base"][1], scores["tuned"][1])
+    result["forgetting"] = forgetting(*on_general)
     result["examples"] = [
         {"prompt": c.messages[-1].content, "wanted": example["wanted"], "base": before, "tuned": after}
-        for c, example, before, after in zip(conversations, shown, answers["base"], answers["tuned"], strict=True)
+        for c, example, before, after in zip(questions, shown, *answers, strict=True)
     ]
     return result
 
@@ -86,13 +108,26 @@ def conversation_from_json(value: dict[str, Any]) -> Conversation:
     return Conversation(value["line"], value["kind"], value["context"], messages, None)
 
 
-def _held_out(shards: Path) -> Shard:
-    """The evaluation rows; without any the training rows, and the result says so."""
-    evaluation = shards / "evaluation"
-    return Shard.open(evaluation if evaluation.is_dir() else shards / "training")
+def _teller(attempt: AttemptFolder, progress: Progress, model: str) -> Callable[[str], Callable[[int, int], None]]:
+    """Makes callbacks that write how far the model is with something, and stop where the attempt is to stop."""
+
+    def tell(what: str) -> Callable[[int, int], None]:
+        def on_progress(done: int, total: int) -> None:
+            if attempt.stop_requested():
+                raise Cancelled(f"stopped while comparing: the {model} model had done {done} of {total} {what}")
+            progress.comparing(f"{model} model, {what}", done, total)
+
+        on_progress(0, 0)
+        return on_progress
+
+    return tell
 
 
-def _scores(model: LanguageModel, device: Device, held_out: Shard, general: Shard) -> tuple[Score, Score]:
-    longest = int(max(held_out.lengths.max(), general.lengths.max()))
-    tokens = max(longest, memory.MAX_TOKENS_CUDA if device.is_cuda else memory.MAX_TOKENS_CPU)
-    return measure(model, held_out, tokens, _ALONE), measure(model, general, tokens, _ALONE)
+def _micro_batch_tokens(device: Device, *shards: Shard) -> int:
+    longest = max(int(shard.lengths.max()) for shard in shards)
+    return max(longest, memory.MAX_TOKENS_CUDA if device.is_cuda else memory.MAX_TOKENS_CPU)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most that many indices, evenly over all."""
+    return [i * count // min(count, most) for i in range(min(count, most))]

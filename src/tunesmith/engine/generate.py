@@ -8,7 +8,7 @@ done at the end-of-turn token, a stop text, or `max_output_tokens`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,12 @@ class Generator:
         temperature: float = 0.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[str]:
-        """One answer a conversation, in their order. Temperature 0 is greedy."""
+        """One answer a conversation, in their order. Temperature 0 is greedy.
+
+        on_progress  is told how many tokens of how many at most a batch's answers have; may raise to stop.
+        """
         prompts = [self._prompt(c, max_output_tokens) for c in conversations]
         answers = [""] * len(prompts)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -64,6 +68,7 @@ class Generator:
                 for row, token in zip(rows, tokens, strict=True):
                     if token is not None:
                         row.append(token)
+                on_progress(max(map(len, rows)), max_output_tokens)
             for i, row in zip(chosen, rows, strict=True):
                 answers[i] = cut(self._renderer.decode(row), stop)
         return answers

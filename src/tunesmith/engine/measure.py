@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,13 +36,20 @@ def measure(
     micro_batch_tokens: int,
     ranks: Ranks,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    examples: Sequence[int] | None = None,
 ) -> Score:
-    """The score over every example of the shard. Each rank computes its share; the sums are added."""
-    rows = [Row(i, False) for i in range(shard.num_examples)]
+    """The score over every example of the shard, or over these. Each rank computes its share; the sums are added.
+
+    on_progress  is told after each micro-batch how many of how many examples are done; may raise to stop.
+    """
+    chosen = range(shard.num_examples) if examples is None else examples
+    rows = [Row(i, False) for i in chosen]
     mine = deal(rows, [int(n) for n in shard.lengths], ranks.num_ranks)[ranks.rank]
     nll = np.zeros(shard.num_examples)
     correct = 0
-    targets = np.array([np.count_nonzero(shard.weights(i)[1:]) for i in range(shard.num_examples)])
+    targets = np.zeros(shard.num_examples, dtype=np.int64)
+    for i in chosen:
+        targets[i] = np.count_nonzero(shard.weights(i)[1:])
     done = 0
     for group in fill(mine, [int(shard.lengths[r.index]) for r in mine], micro_batch_tokens):
         tokens = [torch.from_numpy(shard.tokens(r.index).astype(np.int64)) for r in group]

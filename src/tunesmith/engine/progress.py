@@ -31,6 +31,11 @@ class Progress:
         counts = {} if step is None else {"step": step, "steps": steps}
         self._write({"phase": name, **counts}, at_once=step is None)
 
+    def comparing(self, message: str, done: int, total: int) -> None:
+        """Base against tuned: which model does what, and how far it is."""
+        self._message = message
+        self._write({"phase": "comparing", "step": done, "steps": total}, at_once=total == 0)
+
     def evaluating(self, done: int, total: int) -> None:
         """Examples of the evaluation set measured; the training figures stay on show."""
         self._write({**self._training, "phase": "evaluating", "evaluated": done, "to_evaluate": total})

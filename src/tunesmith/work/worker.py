@@ -45,7 +45,7 @@ from tunesmith.work.publish import Published, publish, remove_leftovers
 log = logging.getLogger(__name__)
 
 TASKS_AT_ONCE = 1
-"""A machine's devices are one pool for now, and a task takes all of it."""
+"""A task takes all devices of its machine: two at once would share its memory and slow each other down."""
 
 MAX_BACKOFF_S = 5.0
 _LAST_BYTES = 2000
