@@ -20,7 +20,8 @@ import score
 
 from tunesmith.errors import TunesmithError
 from tunesmith.evals.evaluate import COMPLETIONS, VERDICTS, Scores
-from tunesmith.folder import read_jsonl
+from tunesmith.folder import JobFolder, read_json, read_jsonl
+from tunesmith.pipeline import EVALUATE
 
 COMMAND = [sys.executable, "-c", "import sys; from tunesmith.cli import main; sys.exit(main())"]
 ROWS, EVALUATION_ROWS, PROBLEMS = 500, 48, 80
@@ -36,6 +37,7 @@ def run(output: Path, *, seed: int, train_steps: int, tune_options: list[str]) -
     print(f"scoring the tuned model on {PROBLEMS} tasks", flush=True)
     tuned = score.score(data / "problems.jsonl", output / "tuned", tuned=adapter)
     print(report(output, base, tuned))
+    print(forgetting(Path(job["folder"])))
 
 
 def tune(data: Path, *, seed: int, train_steps: int, options: list[str]) -> dict[str, Any]:
@@ -73,6 +75,13 @@ def report(output: Path, base: Scores, tuned: Scores) -> str:
         why = ", ".join(f"{number} {reason}" for reason, number in scores.reasons.items())
         lines.append(f"{name:<8}{scores.pass_at_1:>9.1%}{interval:>20}   {why}")
     return "\n".join([*lines, "", *shown_task(output)])
+
+
+def forgetting(job: Path) -> str:
+    """What the job measured on general code."""
+    found = read_json(JobFolder(job).attempts(EVALUATE)[-1].result)["forgetting"]
+    low, high = found["interval"]
+    return f"general code: loss {found['change']:+.3f} [{low:+.3f}, {high:+.3f}] against the base, {found['rows']} rows"
 
 
 def shown_task(output: Path) -> list[str]:

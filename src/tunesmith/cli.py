@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -356,9 +357,16 @@ def _report(session: Session, job: Job) -> None:
     found = report.read(JobFolder(session.settings.jobs / job.id), job.model)
     report.write(found)
     home = session.settings.home if session.settings.home != read_settings(os.environ).home else None
-    session.show(report.terminal(found, home))
+    session.show(report.terminal(found, home, _program()))
     if session.json:
         session.emit(_outcome(session, job))
+
+
+def _program() -> str:
+    """How this command is typed: by its name if the path finds it, else by its place from here."""
+    if shutil.which("tunesmith") or not sys.argv[0].endswith("tunesmith"):
+        return "tunesmith"
+    return os.path.relpath(sys.argv[0])
 
 
 def _outcome(session: Session, job: Job) -> dict[str, Any]:

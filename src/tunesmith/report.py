@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import RenderableType
 
+# Of a held-out prompt that the end report offers to be asked again.
+LONGEST_TYPED_PROMPT = 300
 # Lines of an example shown in the terminal: three examples then fit on one screen of 60 lines.
 EXAMPLE_LINES = 14
 
@@ -95,7 +97,7 @@ class Report:
     base: Score
     tuned: Score
     forgetting: Forgetting
-    samples: tuple[Example, ...]
+    shown: tuple[Example, ...]
     train: tuple[Point, ...]
     evaluation: tuple[Point, ...]
 
@@ -131,7 +133,7 @@ def read(folder: JobFolder, model: str | None = None) -> Report:
         base=_score(compared["base"]),
         tuned=_score(compared["tuned"]),
         forgetting=_forgetting(compared["forgetting"]),
-        samples=tuple(Example(*(str(row[key]) for key in Example._fields)) for row in compared["examples"]),
+        shown=tuple(Example(*(str(row[key]) for key in Example._fields)) for row in compared["examples"]),
         train=_points(lines, "train"),
         evaluation=_points(lines, "eval"),
     )
@@ -147,11 +149,16 @@ def write(report: Report) -> Path:
     return report.files / "report.md"
 
 
-def predict_command(report: Report, home: Path | None = None) -> str:
-    """The command line that asks the tuned model something."""
+def predict_command(report: Report, home: Path | None = None, program: str = "tunesmith") -> str:
+    """The command line that asks the tuned model one of the held-out prompts, ready to be typed.
+
+    A prompt of several lines is left to standard input.
+    """
     target = (report.model or report.display_name).rpartition("/")[2]
     where = f" --home {shlex.quote(str(home))}" if home else ""
-    return f"tunesmith predict {target}{where} --prefix -"
+    short = (example.prompt for example in report.shown if example.prompt.isprintable())
+    prompt = next((shlex.quote(text) for text in short if len(text) <= LONGEST_TYPED_PROMPT), "-")
+    return f"{program} predict {target}{where} --prefix {prompt}"
 
 
 class Row(NamedTuple):
@@ -196,19 +203,22 @@ def headline(report: Report) -> str:
     )
 
 
-def terminal(report: Report, home: Path | None = None) -> RenderableType:
-    """The report for a terminal: figures, examples, where the files are, how to go on."""
+def terminal(report: Report, home: Path | None = None, program: str = "tunesmith") -> RenderableType:
+    """The report for a terminal: figures, examples, where the files are, how to go on.
+
+    home, program  as the command is to be typed here: a home that is not the default, the program's path.
+    """
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(headline(report)), _terminal_table(report)]
-    parts += [_terminal_example(number, example) for number, example in enumerate(report.samples, 1)]
+    parts += [_terminal_example(number, example) for number, example in enumerate(report.shown, 1)]
     if report.model:
         parts.append(Text.assemble(("model    ", "bold"), report.model))
     parts.append(Text.assemble(("curve    ", "bold"), str(report.files / "curve.png")))
     parts.append(Text.assemble(("report   ", "bold"), str(report.files / "report.md")))
     if report.model:
-        parts.append(Text.assemble(("predict  ", "bold"), (predict_command(report, home), "cyan")))
+        parts.append(Text.assemble(("predict  ", "bold"), (predict_command(report, home, program), "cyan")))
     return Group(*parts)
 
 
@@ -224,7 +234,7 @@ def markdown(report: Report) -> str:
     lines += [f"- {name}: {value}" for name, value in facts.items() if value]
     if report.model:
         lines += ["", "```", predict_command(report), "```"]
-    for number, example in enumerate(report.samples, 1):
+    for number, example in enumerate(report.shown, 1):
         lines += ["", f"## Held-out example {number}"]
         for title, text in zip(Example._fields, example, strict=True):
             lines += ["", f"{title}:", "", *_fenced(text)]

@@ -182,8 +182,27 @@ def test_a_long_answer_is_cut_and_says_by_how_much() -> None:
 
 def test_the_predict_command_names_the_model_and_a_home_that_is_not_the_default(tmp_path: Path) -> None:
     found = report.read(job(tmp_path), MODEL)
-    assert report.predict_command(found) == "tunesmith predict 1234567890123456789 --prefix -"
+    assert report.predict_command(found).startswith("tunesmith predict 1234567890123456789 --prefix ")
     assert f"--home {tmp_path}" in report.predict_command(found, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "typed"),
+    [
+        (["two\nlines", "write 'it'"], """'write '"'"'it'"'"''"""),
+        (["two\nlines", "x" * 301], "-"),
+        ([], "-"),
+    ],
+)
+def test_the_predict_command_asks_a_held_out_prompt_that_can_be_typed(
+    tmp_path: Path, prompts: list[str], typed: str
+) -> None:
+    folder = job(tmp_path)
+    examples = [{"prompt": prompt, "wanted": "w", "base": "b", "tuned": "t"} for prompt in prompts]
+    write_json(folder.attempt("evaluate", 1).result, {**compared(), "examples": examples})
+    assert report.predict_command(report.read(folder, MODEL)) == (
+        f"tunesmith predict 1234567890123456789 --prefix {typed}"
+    )
 
 
 def test_reading_changes_no_file_of_the_job(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ without Tunesmith. `load_tuned` opens either. Export is in `export.py`.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,17 @@ def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
         )
     if not (tuned / "adapter_config.json").is_file():
         return load(tuned, device)
+    model = load(base.folder, device)
+    put_beside(model.causal_lm, tuned)
+    return model
+
+
+def put_beside(causal_lm: Any, adapter: Path) -> Any:
+    """PEFT's model of the two. Its layers are put into the base model itself."""
     from peft import PeftModel
 
-    model = load(base.folder, device)
-    PeftModel.from_pretrained(model.causal_lm, tuned, is_trainable=False)  # puts its layers into the model itself
-    return model
+    with _without_peft_advice():
+        return PeftModel.from_pretrained(causal_lm, adapter, is_trainable=False)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -116,10 +123,17 @@ def _add_adapters(model: LanguageModel, adapter: Adapter, base: Prepared, seed: 
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    with torch.random.fork_rng(), _without_peft_advice():
         torch.manual_seed(seed)
         peft_model = get_peft_model(model.causal_lm, layout)
     peft_model.peft_config["default"].base_model_name_or_path = base.name.removeprefix("hf:")
     peft_model.eval()
     return peft_model
+
+
+@contextlib.contextmanager
+def _without_peft_advice() -> Iterator[None]:
+    """PEFT 0.21 asks transformers 5.23 for a property under its old name, which is nothing that a user can mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield

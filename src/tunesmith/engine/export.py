@@ -20,7 +20,7 @@ from tunesmith import folder
 from tunesmith.catalog import BaseModel
 from tunesmith.data.formats import Conversation, Message
 from tunesmith.data.render import Renderer
-from tunesmith.engine.adapters import ADAPTER, MODEL, copy_tokenizer, load_tuned
+from tunesmith.engine.adapters import ADAPTER, MODEL, copy_tokenizer, load_tuned, put_beside
 from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.model import Prepared, quiet_transformers
@@ -81,12 +81,11 @@ def _write_merged(tuned: Path, base: Prepared, device: Device, target: Path) -> 
     if tuned.name == MODEL:
         _copy(tuned, target)
         return
-    from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     quiet_transformers()
     model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32, local_files_only=True)
-    merged = PeftModel.from_pretrained(model, tuned).merge_and_unload()
+    merged = put_beside(model, tuned).merge_and_unload()
     merged.save_pretrained(target)
     copy_tokenizer(base.folder, target)
 
@@ -121,11 +120,7 @@ def _plain_model(form: Form, base: Prepared, exported: Path) -> Any:
 
     source = base.folder if form == "peft" else exported
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)
-    if form == "peft":
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, exported)
-    return model.eval()
+    return (put_beside(model, exported) if form == "peft" else model).eval()
 
 
 @torch.no_grad()

@@ -98,10 +98,6 @@ class Generator:
         if len(text) > sent:
             yield text[sent:]
 
-    def count_tokens(self, conversation: Conversation) -> int:
-        """Tokens of the rendered prompt."""
-        return len(self._renderer.prompt(conversation))
-
     def _prompt(self, conversation: Conversation, max_output_tokens: int) -> list[int]:
         if max_output_tokens < 1:
             raise InvalidArgument.of("max_output_tokens", f"must be at least 1, got {max_output_tokens}")
