@@ -155,6 +155,7 @@ def ours(base: Path, rows: list[dict[str, Any]], steps: int) -> tuple[list[float
     spec = TuningSpec(dataset="rows", base_model=str(base), train_steps=steps)
     plan = resolve(spec, catalog.Found(catalog.from_folder(base), None))
     device = probe()
+    memory.keep_freed_memory()
     trainable = make_trainable(plan, Prepared(base, "", "base"), device)
     optimizer = make_optimizer(trainable.parameters.values())
     set_rate(optimizer, RATE)

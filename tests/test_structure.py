@@ -92,7 +92,7 @@ THIRD_PARTIES = {
     "huggingface_hub": ("engine.model",),
     "gguf": ("engine.model",),
     "tensorboard": ("engine.metrics", "api.tensorboards"),
-    "subprocess": ("process", "work.executors", "work.deploy", "engine.model", "engine.parallel", "evals.sandbox"),
+    "subprocess": ("process", "work.executors", "work.deploy", "engine.model", "engine.ranks", "evals.sandbox"),
     "multiprocessing": (),
     "asyncio": ("api.*", "engine.serve"),
 }

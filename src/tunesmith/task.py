@@ -155,17 +155,16 @@ def validate(order: Order) -> dict[str, Any]:
 
 
 def tune(order: Order) -> dict[str, Any]:
-    """Trains on the packed data."""
-    from tunesmith.engine import train
+    """Trains on the packed data, on every device that this machine has."""
+    from tunesmith.engine import ranks, train
 
     checked = order.result_of("validate-dataset")
-    result = train.train(
-        _plan(order),
-        order.folder,
-        shards=Path(checked["shards"]),
-        base=_same_base(order, checked),
-        earlier=order.earlier,
-    )
+    plan, shards, base = _plan(order), Path(checked["shards"]), _same_base(order, checked)
+    devices = ranks.num_devices()
+    if devices > 1:
+        result = ranks.train_on(devices, plan, order.folder, shards=shards, base=base, earlier=order.earlier)
+    else:
+        result = train.train(plan, order.folder, shards=shards, base=base, earlier=order.earlier)
     return result.to_json()
 
 

@@ -80,3 +80,44 @@ def test_an_example_does_not_see_its_neighbours(tmp_path: Path) -> None:
         beside_first = model.targets(flat_batch([first, second], ones)).nll_N[8:]
         beside_other = model.targets(flat_batch([other, second], ones)).nll_N[8:]
     assert torch.equal(beside_first, beside_other)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])  # plain, a window shorter than the prefix, capped
+def test_a_common_prefix_computed_once_changes_neither_loss_nor_gradients(family: str, tmp_path: Path) -> None:
+    folder = make(family, FAMILIES[family], tmp_path / family)
+    model = load(folder, Device(torch.device("cpu"), torch.float32, "cpu", 1.0, 1.0))
+    model.causal_lm.requires_grad_(True)
+    prefix = torch.arange(11) * 5 % 90 + 3
+    examples = [torch.cat([prefix, torch.arange(n) * 7 % 90 + 3 + i]) for i, n in enumerate((9, 14, 6))]
+    weights = [[0] * 13 + [1] * (len(tokens) - 13) for tokens in examples]
+    shared = flat_batch(examples, weights)
+    assert shared.prefix_tokens == 11
+    assert shared.num_tokens == sum(map(len, examples))
+    alone = [flat_batch([tokens], [weight]) for tokens, weight in zip(examples, weights, strict=True)]
+    assert {batch.prefix_tokens for batch in alone} == {0}
+    want, got = (_loss_and_gradients(model, batches) for batches in (alone, [shared]))
+    torch.testing.assert_close(got[0], want[0], rtol=1e-5, atol=1e-5)
+    for name in want[1]:
+        torch.testing.assert_close(got[1][name], want[1][name], rtol=1e-3, atol=1e-4)
+
+
+def _loss_and_gradients(model: Any, batches: list[Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.causal_lm.zero_grad(set_to_none=True)
+    nll = []
+    for batch in batches:
+        loss = model.targets(batch)
+        loss.nll_sum.backward()
+        nll.append(loss.nll_N)
+    return torch.cat(nll), {
+        name: parameter.grad.clone()
+        for name, parameter in model.causal_lm.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def test_a_row_that_predicts_a_target_is_never_in_the_prefix() -> None:
+    tokens = [torch.arange(20), torch.arange(20)]
+    batch = flat_batch(tokens, [[0] * 12 + [1] * 8, [0] * 15 + [1] * 5])
+    assert batch.prefix_tokens == 11
+    assert min(batch.rows_N.tolist()) >= batch.prefix_tokens
+    assert batch.targets_N.tolist() == [*range(12, 20), *range(15, 20)]

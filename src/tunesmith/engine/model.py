@@ -39,7 +39,9 @@ _BOUND_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 # The wheel's one model file, as it was when its conversion was checked tensor by tensor.
 _SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_PROBE_TOKENS = (9, 6)
+# Fewer save less than putting them before every example in the attention costs.
+MIN_PREFIX_TOKENS = 8
+_PROBE_PREFIX, _PROBE_TOKENS = 9, (9, 6)
 _PROBE_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.5e-1}
 
 
@@ -210,17 +212,25 @@ def _folder_sha256(directory: Path, cache_folder: Path) -> str:
 class FlatBatch:
     """A micro-batch: examples one after another, no padding, and which of its rows predict a target.
 
-    T tokens in all, N of them targets.
+    T rows in all, N of them predict a target.
     """
 
     tokens_1T: torch.Tensor
     positions_1T: torch.Tensor
+    prefix_tokens: int
+    """Tokens at the start of the run that every example begins with."""
     lengths: tuple[int, ...]
+    """Tokens of each example after the prefix."""
     rows_N: torch.Tensor
     """Positions in the run whose next token is a target."""
     targets_N: torch.Tensor
     counted_N: torch.Tensor
     """False on targets that train but are not reported: replayed rows."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the examples, each counted whole."""
+        return len(self.lengths) * self.prefix_tokens + sum(self.lengths)
 
 
 class LanguageModel:
@@ -264,6 +274,7 @@ class LanguageModel:
                 position_ids=batch.positions_1T,
                 use_cache=False,
                 example_lengths=batch.lengths,
+                prefix_tokens=batch.prefix_tokens,
             )
         hidden: torch.Tensor = output.last_hidden_state[0]
         return hidden
@@ -297,15 +308,18 @@ def _use_flat_attention(model: LanguageModel) -> None:
     """Switches to FLAT after comparing with the model's own forward; FailedPrecondition if they differ."""
     causal_lm = model.causal_lm
     vocabulary = causal_lm.get_input_embeddings().weight.shape[0]
+    device = model.device.torch_device
+    beginning = torch.arange(_PROBE_PREFIX, device=device) * 17 % vocabulary
     examples = [
-        (torch.arange(length, device=model.device.torch_device) * 31 + 7 * i + 11) % vocabulary
+        torch.cat([beginning, (torch.arange(length, device=device) * 31 + 7 * i + 11) % vocabulary])
         for i, length in enumerate(_PROBE_TOKENS)
     ]
+    prompt = [0] * (_PROBE_PREFIX + 1)
     with torch.no_grad():
-        wanted = [_own_targets(causal_lm, tokens) for tokens in examples]
+        wanted = [_own_targets(causal_lm, tokens)[_PROBE_PREFIX:] for tokens in examples]
         register_flat_attention()
         causal_lm.set_attn_implementation(FLAT)
-        found = model.targets(flat_batch(examples, [[0] + [1] * (len(t) - 1) for t in examples])).nll_N
+        found = model.targets(flat_batch(examples, [prompt + [1] * (n - 1) for n in _PROBE_TOKENS])).nll_N
     want = torch.cat(wanted)
     if not bool(torch.isfinite(want).all()):
         raise DataLoss("base_model: its own loss on a probe is not a number; its weights are damaged: fetch them again")
@@ -328,26 +342,43 @@ def _own_targets(causal_lm: Any, tokens_T: torch.Tensor) -> torch.Tensor:
 def flat_batch(
     tokens: Sequence[torch.Tensor], weights: Sequence[Sequence[int]], counted: Sequence[bool] | None = None
 ) -> FlatBatch:
-    """The flat run of these examples. `weights[i][t]` is 1 where token t of example i is a target; token 0 never is."""
+    """The flat run of these examples. `weights[i][t]` is 1 where token t of example i is a target; token 0 never is.
+
+    What all examples begin with stands in it once, where that saves work (not on a GPU: its kernel takes whole rows).
+    """
     device = tokens[0].device
-    lengths = tuple(len(t) for t in tokens)
-    run_T = torch.cat(list(tokens))
-    weight_T = torch.cat([torch.as_tensor(w, dtype=torch.bool) for w in weights]).to(device)
-    starts = torch.tensor([0, *lengths[:-1]]).cumsum(0).to(device)
-    weight_T[starts] = False  # nothing comes before an example's first token that could predict it
-    target_positions = weight_T.nonzero()[:, 0]
-    positions = torch.cat([torch.arange(n, device=device) for n in lengths])
-    counted_T = torch.cat(
-        [torch.full((n,), True if counted is None else counted[i]) for i, n in enumerate(lengths)]
-    ).to(device)
+    targets = [torch.as_tensor(w, dtype=torch.bool).index_fill(0, torch.tensor([0]), False) for w in weights]
+    prefix = 0 if device.type == "cuda" else _common_prefix(tokens, targets)
+    lengths = tuple(len(t) - prefix for t in tokens)
+    run_T = torch.cat([tokens[0][:prefix], *(t[prefix:] for t in tokens)])
+    target_T = torch.cat([targets[0][:prefix], *(t[prefix:] for t in targets)]).to(device)
+    target_positions = target_T.nonzero()[:, 0]
+    positions = [torch.arange(prefix), *(torch.arange(prefix, prefix + n) for n in lengths)]
+    counts = [True] * len(tokens) if counted is None else counted
+    counted_T = torch.cat([torch.ones(prefix, dtype=torch.bool), *map(_filled, lengths, counts)])
     return FlatBatch(
         tokens_1T=run_T[None],
-        positions_1T=positions[None],
+        positions_1T=torch.cat(positions)[None].to(device),
+        prefix_tokens=prefix,
         lengths=lengths,
         rows_N=target_positions - 1,
         targets_N=run_T[target_positions],
-        counted_N=counted_T[target_positions],
+        counted_N=counted_T.to(device)[target_positions],
     )
+
+
+def _filled(length: int, value: bool) -> torch.Tensor:
+    return torch.full((length,), value)
+
+
+def _common_prefix(tokens: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> int:
+    """How many tokens all examples begin with; every row that predicts a target lies behind them."""
+    if len(tokens) == 1:
+        return 0
+    most = min(int(t.nonzero()[0]) - 1 if bool(t.any()) else len(t) - 1 for t in targets)
+    beginnings = torch.stack([t[: max(most, 0)] for t in tokens])
+    shared = int((beginnings == beginnings[0]).all(0).int().cumprod(0).sum())
+    return shared if shared >= MIN_PREFIX_TOKENS else 0
 
 
 def quiet_transformers() -> None:

@@ -2,17 +2,14 @@
 
 Every rank holds the whole model; the loss's denominator is known to all before the step, so a plain sum of the
 ranks' gradients is the gradient of the global batch, whatever each rank's share. One process is the same code with
-nothing to add. Started by torchrun (or by `launch`), which sets the environment that `join` reads.
+nothing to add. Started by torchrun (ranks.py), which sets the environment that `join` reads.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -63,7 +60,7 @@ class Ranks:
 
 
 def launched() -> bool:
-    """Whether torchrun (or `launch`) started this process."""
+    """Whether torchrun started this process."""
     return "WORLD_SIZE" in os.environ
 
 
@@ -80,12 +77,6 @@ def leave() -> None:
     """Ends the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def launch(num_processes: int, attempt_folder: Path) -> int:
-    """Runs the task of that folder in `num_processes` processes of this machine; the exit code of the run."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
-    return subprocess.run([*command, "-m", "tunesmith.task", str(attempt_folder)], check=False).returncode
 
 
 def _zero_gradient(parameter: torch.nn.Parameter) -> torch.Tensor:

@@ -104,6 +104,8 @@ def train(
     plan, base, shards = make_ready(spec, attempt, base, shards, base_models, aliases)
     ranks = parallel.join()
     device = probe(plan.spec.precision, ranks.local_rank)
+    if not device.is_cuda:
+        memory.keep_freed_memory()
     trainable = make_trainable(plan, base, device)
     optimizer = make_optimizer(trainable.parameters.values())
     training, evaluation = Shard.open(shards / "training"), _optional_shard(shards / "evaluation")
@@ -336,7 +338,7 @@ class _Run:
             correct += int(loss.correct_N[user].sum())
             predictions += int(user.sum())
             replayed += int((~user).sum())
-            tokens += sum(batch.lengths)
+            tokens += batch.num_tokens
         values = [user_nll, replay_nll, correct, predictions, replayed, tokens]
         user_nll, replay_nll, correct, *counts = self.ranks.sum(values, self.device.torch_device)
         predictions, replayed, tokens = (int(count) for count in counts)
