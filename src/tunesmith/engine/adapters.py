@@ -128,7 +128,32 @@ def _add_adapters(model: LanguageModel, adapter: Adapter, base: Prepared, seed: 
         peft_model = get_peft_model(model.causal_lm, layout)
     peft_model.peft_config["default"].base_model_name_or_path = base.name.removeprefix("hf:")
     peft_model.eval()
+    _fuse_updates(peft_model)
     return peft_model
+
+
+def _fuse_updates(peft_model: Any) -> None:
+    """Has each adapted layer add its update in the product that makes it, where all of it is in one number format.
+
+    PEFT computes result + B(A(x)) * scaling: two more passes over the layer's output each way. `lora_variant` is its
+    own door for another forward; what is trained, saved and loaded stays plain LoRA.
+    """
+    from peft.tuners.lora import Linear
+
+    for module in peft_model.modules():
+        if isinstance(module, Linear) and module.weight.dtype == module.lora_A["default"].weight.dtype:
+            module.lora_variant["default"] = _FusedUpdate
+
+
+class _FusedUpdate:
+    """result + (A(x) * scaling) B^T as one product; equal to PEFT's forward up to rounding."""
+
+    @staticmethod
+    def forward(module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **_: Any) -> torch.Tensor:
+        narrow = module.lora_A[active_adapter](x) * module.scaling[active_adapter]
+        up = module.lora_B[active_adapter].weight
+        flat = torch.addmm(result.flatten(0, -2), narrow.flatten(0, -2), up.t())
+        return flat.view_as(result)
 
 
 @contextlib.contextmanager
