@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -21,7 +22,14 @@ from tunesmith import folder
 from tunesmith.spec import TuningPlan
 
 KILLS = 50
-STEPS = 400
+STEPS = 800
+
+
+class Moment(NamedTuple):
+    """When to kill: so long after the metrics tell of that step."""
+
+    step: int
+    after_s: float
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +54,15 @@ def test_fifty_kills_change_nothing(base: Path, tmp_path: Path) -> None:
 
     moments = random.Random(11)
     attempts: list[Path] = []
-    inside_writes = 0
+    inside_writes, done = 0, 0
     for kill in range(KILLS):
         attempts.append(tmp_path / f"attempt-{kill}")
-        status = _in_a_child(plan, base, shards, attempts[-1], attempts[:-1], moments.uniform(0.15, 0.6))
+        # By steps, and somewhere inside a step: by the clock alone, a fast machine would finish before the last kill.
+        moment = Moment(done + moments.randint(1, 10), moments.uniform(0, 0.02))
+        status = _in_a_child(plan, base, shards, attempts[-1], attempts[:-1], moment)
         assert status == -signal.SIGKILL, f"attempt {kill} ended by itself: {status}"
         inside_writes += any((attempts[-1] / "out" / "checkpoints").glob(".step-*.tmp"))
+        done = max(done, _last_step(attempts[-1]))
     attempts.append(tmp_path / "last")
     assert _in_a_child(plan, base, shards, attempts[-1], attempts[:-1], None) == 0
 
@@ -62,9 +73,9 @@ def test_fifty_kills_change_nothing(base: Path, tmp_path: Path) -> None:
 
 
 def _in_a_child(
-    plan: TuningPlan, base: Path, shards: Path, attempt: Path, earlier: list[Path], die_after_s: float | None
+    plan: TuningPlan, base: Path, shards: Path, attempt: Path, earlier: list[Path], moment: Moment | None
 ) -> int:
-    """Runs an attempt in a fork; kills it that long after its metrics file appeared. The exit status, or -signal."""
+    """Runs an attempt in a fork, killed at that moment if one is given. The exit status, or -signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -73,19 +84,24 @@ def _in_a_child(
             code = 0
         finally:
             os._exit(code)
-    if die_after_s is not None:
-        while not (attempt / "metrics.jsonl").exists():
-            time.sleep(0.005)
-        time.sleep(die_after_s)
+    if moment is not None:
+        while _last_step(attempt) < moment.step:
+            time.sleep(0.002)
+        time.sleep(moment.after_s)
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
 
 
+def _last_step(attempt: Path) -> int:
+    lines = folder.read_jsonl(attempt / "metrics.jsonl")
+    return int(lines[-1]["step"]) if lines else 0
+
+
 def test_a_kill_leaves_only_whole_checkpoints_and_temporary_folders(base: Path, tmp_path: Path) -> None:
     shards = make_shards(tmp_path / "shards", evaluation=0)
     plan = make_plan(base, train_steps=STEPS, checkpoint_interval=1, batch_size=2)
-    _in_a_child(plan, base, shards, tmp_path / "a", [], 0.5)
+    _in_a_child(plan, base, shards, tmp_path / "a", [], Moment(20, 0.01))
     present = list((tmp_path / "a" / "out" / "checkpoints").iterdir())
     assert present
     for path in present:

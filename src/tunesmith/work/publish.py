@@ -61,7 +61,7 @@ def publish(job: Job, inputs: Mapping[str, AttemptFolder], *, name: str, target:
 
 
 def remove_leftovers(target: Path) -> None:
-    """What killed workers left beside the folder of a model that is registered now."""
+    """What killed workers left beside the complete folder of a model."""
     for left in target.parent.glob(f".*{target.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
 

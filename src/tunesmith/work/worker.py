@@ -350,6 +350,8 @@ class Worker:
         assert ending is not None
         published = watch.running.published if isinstance(watch.running, _Upload) else None
         if ending.outcome == "succeeded" and published is not None:
+            # Before the transaction: nobody comes back to a job that has ended.
+            remove_leftovers(self.store.model_folder(watch.job))
             self.store.register_model(
                 claim,
                 labels=published.labels,
@@ -357,7 +359,6 @@ class Worker:
                 metrics=published.metrics,
                 now_s=time.time(),
             )
-            remove_leftovers(self.store.model_folder(watch.job))
         else:
             self.store.settle(claim, ending, now_s=time.time())
         log.info("settled job=%s task=%s outcome=%s", claim.job, claim.task, ending.outcome)
