@@ -604,7 +604,7 @@ def models_show(session: Session, name: TunedArgument) -> None:
         ("name", model.name),
         ("display name", model.display_name),
         ("base model", model.base_model),
-        ("made by job", model.job),
+        ("made by job", model.job or "(deleted or uploaded)"),
         ("created", _when(model.create_time)),
         ("folder", str(model.folder)),
     ]

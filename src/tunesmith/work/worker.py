@@ -210,7 +210,12 @@ class Worker:
         others = self.store.workers(self.only_job) - {self.name}
         dead = [other for other in others if _is_dead(other)]
         return self.store.claim(
-            self.name, now_s=time.time(), lease_s=self.timing.lease_s, only_job=self.only_job, dead=dead
+            self.name,
+            now_s=time.time(),
+            lease_s=self.timing.lease_s,
+            only_job=self.only_job,
+            dead=dead,
+            capacity=self.settings.pools,
         )
 
     def _take(self, claim: Claim) -> None:
@@ -260,6 +265,8 @@ class Worker:
         if claim.task in pipeline.PROCESS_TASKS:
             handle = self.executor.start(attempt)
             return _Process(self.executor, handle, self.timing.kill_grace_s), handle
+        if claim.task == pipeline.DEPLOY:
+            return _Deployment(), str(attempt.root)
         inputs = {task: AttemptFolder(Path(path)) for task, path in order["inputs"].items()}
         name, target = self.store.model_name(job), self.store.model_folder(job)
         now_s = time.time()
@@ -359,6 +366,8 @@ class Worker:
                 metrics=published.metrics,
                 now_s=time.time(),
             )
+        elif ending.outcome == "succeeded" and claim.task == pipeline.DEPLOY:
+            self.store.deploy_model_of_job(claim, now_s=time.time())
         else:
             self.store.settle(claim, ending, now_s=time.time())
         log.info("settled job=%s task=%s outcome=%s", claim.job, claim.task, ending.outcome)
@@ -423,6 +432,19 @@ class _Upload:
         except BaseException as error:  # noqa: BLE001 (settled by the worker's thread)
             self.error = error
             self._log_file.write_text(traceback.format_exc(), "utf-8")
+
+
+class _Deployment:
+    """The task deploy-llm-model: all of it is the transaction that settles it."""
+
+    def poll(self) -> Status:
+        return Status("exited", 0)
+
+    def end(self) -> None:
+        """Nothing runs."""
+
+    def error_of(self, watch: Watch, status: Status) -> TunesmithError | None:
+        return None
 
 
 def _unexplained(where: str, attempt: AttemptFolder, status: Status) -> TunesmithError:
