@@ -165,6 +165,21 @@ def tail_jsonl(path: Path, offset_bytes: int) -> tuple[list[Any], int]:
         raise DataLoss(f"{path}: damaged; a line after byte {offset_bytes} is not JSON ({error})") from error
 
 
+def tail_text(path: Path, offset_bytes: int, limit_bytes: int = 1 << 18) -> tuple[list[str], int]:
+    """The complete lines after `offset_bytes`, and the offset to go on from; what is not UTF-8 is shown as such.
+
+    At most about `limit_bytes` at a time: a line that is longer comes in pieces.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset_bytes)
+            data = file.read(limit_bytes)
+    except FileNotFoundError:
+        return [], offset_bytes
+    end = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
+    return data[:end].decode("utf-8", "replace").split("\n")[: -1 if data[:end].endswith(b"\n") else None], offset_bytes + end
+
+
 @contextlib.contextmanager
 def sealed(directory: Path) -> Iterator[Path]:
     """A temporary folder to fill; on leaving it becomes `directory`, complete and with a manifest, or nothing does.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from tunesmith.errors import InvalidArgument
+from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
 Role = Literal["viewer", "tuner", "admin"]
@@ -63,6 +63,9 @@ _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
 _MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
 _ENDPOINT = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/endpoints/([0-9]{{1,19}})")
+_LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,63}")
+_LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,64}")
+MAX_LABELS = 64
 _ALIAS = re.compile(r"[a-z][-a-z0-9]{0,126}[a-z0-9]")
 
 
@@ -133,6 +136,24 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def check_labels(labels: Mapping[str, str]) -> None:
+    """InvalidArgument names every label that Vertex would not take (M.9)."""
+    wrong = [
+        Violation("labels", f"{key!r} is not a label's key: a-z, 0-9, _ and -, at most 64, a letter first")
+        for key in labels
+        if not _LABEL_KEY.fullmatch(key)
+    ]
+    wrong += [
+        Violation(f"labels.{key}", f"{value!r} is not a label's value: a-z, 0-9, _ and -, at most 64")
+        for key, value in labels.items()
+        if not _LABEL_VALUE.fullmatch(value)
+    ]
+    if len(labels) > MAX_LABELS:
+        wrong.append(Violation("labels", f"at most {MAX_LABELS} are kept, got {len(labels)}"))
+    if wrong:
+        raise InvalidArgument.of_all(wrong)
+
+
 def check_job_id(job_id: str) -> str:
     """The same id; InvalidArgument unless it is one that Vertex would take."""
     if _JOB_ID.fullmatch(job_id) is None:
@@ -146,6 +167,12 @@ def check_job_id(job_id: str) -> str:
 def new_job_id(now_s: float, token: str) -> str:
     """An id for a job whose caller chose none: the time in UTC to the second, and a token that tells two apart."""
     return f"tune-{time.strftime('%Y%m%d%H%M%S', time.gmtime(now_s))}-{token}"
+
+
+def new_job_id_of(pipeline_name: str, now_s: float | None = None) -> str:
+    """An id for a job whose client chose none, as the service makes one: the pipeline's name, the time, a token."""
+    time_s = time.time() if now_s is None else now_s
+    return f"{pipeline_name}-{time.strftime('%Y%m%d%H%M%S', time.gmtime(time_s))}-{secrets.token_hex(4)}"
 
 
 def job_key(project: str, job_id: str) -> str:
@@ -176,6 +203,14 @@ def new_id() -> str:
 def _id_of(key: str, create_time: float, *what: str) -> str:
     digest = hashlib.sha256(" ".join([key, repr(create_time), *what]).encode()).digest()
     return str(10**18 + int.from_bytes(digest[:8], "big") % (8 * 10**18))
+
+
+def project_number(project: str) -> str:
+    """The number that Google's clients expect beside a project's id: 12 digits that follow from it."""
+    if project.isdecimal():
+        return project
+    digest = hashlib.sha256(f"project {project}".encode()).digest()
+    return str(10**11 + int.from_bytes(digest[:8], "big") % (9 * 10**11))
 
 
 def base_model_label(base_model: str, reference: str) -> str:

@@ -204,6 +204,12 @@ class Jobs(Database):
             of_job.setdefault(task.job, []).append(task)
         return Page([as_job(row, of_job.get(row.sequence, [])) for row in page.rows], page.next_position)
 
+    def count_jobs(self) -> dict[str, int]:
+        """How many jobs are in each state that one is in."""
+        query = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
+        with self._reading() as connection:
+            return {state: count for state, count in connection.execute(query.order_by(tables.jobs.c.state))}
+
     def delete_jobs(self, job_ids: Sequence[str], *, now_s: float | None = None) -> list[Job]:
         """Forgets jobs that have come to rest, all or none; what they were. Their folders are the caller's to remove.
 
