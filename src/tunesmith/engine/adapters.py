@@ -85,12 +85,7 @@ def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
 
     FailedPrecondition if it was tuned on another base: an adapter beside the wrong weights would answer, and wrongly.
     """
-    binding = tuned / BASE_FILE
-    if binding.is_file() and (wanted := folder.read_json(binding))["sha256"] != base.sha256:
-        raise FailedPrecondition(
-            f"{tuned} was tuned on {wanted['name']} with hash {wanted['sha256'][:12]}; "
-            f"{base.folder} has {base.sha256[:12]}: put the base model's old files back, or tune again"
-        )
+    refuse_another_base(tuned, base)
     if not (tuned / "adapter_config.json").is_file():
         return load(tuned, device)
     model = load(base.folder, device)
@@ -98,12 +93,22 @@ def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
     return model
 
 
-def put_beside(causal_lm: Any, adapter: Path) -> Any:
+def refuse_another_base(tuned: Path, base: Prepared) -> None:
+    """FailedPrecondition if the weights in `tuned` say that they belong to other base weights."""
+    binding = tuned / BASE_FILE
+    if binding.is_file() and (wanted := folder.read_json(binding))["sha256"] != base.sha256:
+        raise FailedPrecondition(
+            f"{tuned} was tuned on {wanted['name']} with hash {wanted['sha256'][:12]}; "
+            f"{base.folder} has {base.sha256[:12]}: put the base model's old files back, or tune again"
+        )
+
+
+def put_beside(causal_lm: Any, adapter: Path, name: str = "default") -> Any:
     """PEFT's model of the two. Its layers are put into the base model itself."""
     from peft import PeftModel
 
     with _without_peft_advice():
-        return PeftModel.from_pretrained(causal_lm, adapter, is_trainable=False)
+        return PeftModel.from_pretrained(causal_lm, adapter, adapter_name=name, is_trainable=False)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
