@@ -103,12 +103,22 @@ def refuse_another_base(tuned: Path, base: Prepared) -> None:
         )
 
 
-def put_beside(causal_lm: Any, adapter: Path, name: str = "default") -> Any:
+def put_beside(causal_lm: Any, adapter: Path) -> Any:
     """PEFT's model of the two. Its layers are put into the base model itself."""
     from peft import PeftModel
 
     with _without_peft_advice():
-        return PeftModel.from_pretrained(causal_lm, adapter, adapter_name=name, is_trainable=False)
+        return PeftModel.from_pretrained(causal_lm, adapter, is_trainable=False)
+
+
+def room_beside(causal_lm: Any, adapter: Path, name: str) -> Any:
+    """As `put_beside`, under a name of one's own; the adapter's weights are still to be read, with `load_adapter`."""
+    from peft import PeftConfig, get_peft_model
+
+    layout = PeftConfig.from_pretrained(adapter)
+    layout.inference_mode = True
+    with _without_peft_advice():
+        return get_peft_model(causal_lm, layout, adapter_name=name)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tunesmith import folder
-from tunesmith.engine.adapters import ADAPTER, BASE_FILE, MODEL, put_beside, refuse_another_base
+from tunesmith.engine.adapters import ADAPTER, BASE_FILE, MODEL, refuse_another_base, room_beside
 from tunesmith.engine.model import LanguageModel, Prepared
 from tunesmith.errors import DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 
@@ -125,6 +125,11 @@ class Shelf:
             self._remove(self._placed.pop(oldest).word)
 
     def _remove(self, word: str) -> None:
+        if len(self._peft.peft_config) == 1:
+            # Without any, PEFT's model could not be called: the base stands alone again.
+            self._peft.unload()
+            self._peft = None
+            return
         with warnings.catch_warnings():
             # PEFT says which adapter it makes the active one instead; here every row names its own.
             warnings.filterwarnings("ignore", "Adapter .* was active which is now deleted")
@@ -133,20 +138,25 @@ class Shelf:
     def _load(self, adapter: Path) -> str:
         word = f"tuned_{next(self._numbers):09d}"  # of one length: PEFT looks for names as parts of other names
         try:
-            if self._peft is None:
-                self._peft = put_beside(self._model.causal_lm, adapter, word)
-                return word
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", "Found missing adapter keys")
-                said = self._peft.load_adapter(str(adapter), word, torch_device=str(self.device), is_trainable=False)
+            unknown = self._read(adapter, word)
         except (RuntimeError, ValueError, KeyError, UserWarning) as error:
             if self._peft is not None and word in self._peft.peft_config:
                 self._remove(word)
             raise DataLoss(f"model: the weights in {adapter} do not fit its own description: {error}") from error
-        if said.unexpected_keys:
+        if unknown:
             self._remove(word)
-            raise DataLoss(f"model: {adapter} has weights for layers that {self._base.name} has not")
+            raise DataLoss(f"model: {adapter} has weights for layers that {self._base.name} has not: {unknown[0]}")
         return word
+
+    def _read(self, adapter: Path, word: str) -> Sequence[str]:
+        """Puts the adapter beside the base under that name; names of weights that no layer took."""
+        if self._peft is None:
+            self._peft = room_beside(self._model.causal_lm, adapter, word)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            said = self._peft.load_adapter(str(adapter), word, torch_device=str(self.device), is_trainable=False)
+        unknown: Sequence[str] = said.unexpected_keys
+        return unknown
 
     def _tell(self) -> None:
         self.names = tuple(placed.name for placed in self._placed.values())
