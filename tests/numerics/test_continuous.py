@@ -175,6 +175,14 @@ def test_the_adapter_that_leaves_is_the_one_not_asked_for_longest_and_never_one_
     assert shelf.names == (three.name, two.name)
 
 
+def test_an_adapter_may_call_its_base_by_another_name_than_its_folder(home: Home, tmp_path: Path) -> None:
+    # Names are people's; hashes bind. PEFT would warn, and warnings are errors here.
+    named = Home(tmp_path, home.base, home.prepared._replace(name="tiny"), home.renderer)
+    shelf = named.shelf()
+    (answered,) = serve_all(named.batcher(shelf), [named.ask(TEXTS[1], named.tuned(1))])
+    assert answered.error is None
+
+
 def test_a_finished_row_s_adapter_may_leave(home: Home) -> None:
     shelf = home.shelf(limit=2)
     asks = [home.ask(TEXTS[1], home.tuned(number)) for number in (1, 2, 3, 1)]

@@ -113,12 +113,12 @@ def put_beside(causal_lm: Any, adapter: Path) -> Any:
 
 def room_beside(causal_lm: Any, adapter: Path, name: str) -> Any:
     """As `put_beside`, under a name of one's own; the adapter's weights are still to be read, with `load_adapter`."""
-    from peft import PeftConfig, get_peft_model
+    from peft import PeftConfig, PeftModelForCausalLM
 
     layout = PeftConfig.from_pretrained(adapter)
     layout.inference_mode = True
     with _without_peft_advice():
-        return get_peft_model(causal_lm, layout, adapter_name=name)
+        return PeftModelForCausalLM(causal_lm, layout, adapter_name=name)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
