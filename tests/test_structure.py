@@ -76,12 +76,12 @@ IMPORTS = (
 
 # Third parties, and those of the standard library that start something: the only modules that may import them.
 THIRD_PARTIES = {
-    "pydantic": ("spec", "flags", "resources", "api.*"),
+    "pydantic": ("spec", "flags", "resources", "engine.requests", "api.*"),
     "obstore": ("storage",),
     "sqlalchemy": ("store.*", "migrations.*"),
     "alembic": ("store.database", "migrations.*"),
     "typer": ("cli", "flags"),
-    "uvicorn": ("cli",),
+    "uvicorn": ("cli", "engine.serve"),
     "rich": ("cli", "watch", "report"),
     "matplotlib": ("report",),
     "httpx": ("client", "api.endpoints", "work.executors", "work.deploy"),

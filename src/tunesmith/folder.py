@@ -71,6 +71,11 @@ class AttemptFolder:
         return self.root / "out"
 
     @property
+    def address(self) -> Path:
+        """Where a served model listens, and the token that it asks for."""
+        return self.out / "address.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.out / "checkpoints"
 
@@ -109,16 +114,20 @@ class JobFolder:
         return [AttemptFolder(p) for p in sorted(found, key=lambda p: int(p.name.removeprefix("attempt-")))]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replaces the file as one step: readers see the old text or the new one, and it survives a crash."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, mode: int = 0o666) -> None:
+    """Replaces the file as one step: readers see the old text or the new one, and it survives a crash.
+
+    mode  who may read and write it, less the process's umask; a file with a secret in it is 0o600
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode=mode)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """As `write_json`, for any text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
