@@ -74,6 +74,7 @@ IMPORTS = (
 THIRD_PARTIES = {
     "pydantic": ("spec", "flags", "resources", "api.*"),
     "obstore": ("storage",),
+    "google_crc32c": ("storage",),
     "sqlalchemy": ("store", "migrations.*"),
     "alembic": ("store", "migrations.*"),
     "typer": ("cli", "flags"),
