@@ -53,6 +53,7 @@ BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 
 _PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
 _LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_PROJECT_ID = re.compile(_PROJECT)
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
 _MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
@@ -94,6 +95,23 @@ def parse_model_name(name: str) -> ModelName:
     if match is None:
         raise InvalidArgument.of("name", f"must be projects/P/locations/L/models/N, got {name!r}")
     return ModelName(*match.groups()[:3])
+
+
+def check_project(project: str) -> str:
+    """The same project id; InvalidArgument unless it is one that a resource name can hold."""
+    if _PROJECT_ID.fullmatch(project) is None:
+        raise InvalidArgument.of(
+            "project", f"must begin with a-z or 0-9 and have at most 63 of a-z, 0-9, -, : and ., got {project[:80]!r}"
+        )
+    return project
+
+
+def project_number(project: str) -> str:
+    """The number of a project: 12 digits, always the same for one id. An id of digits is its own number."""
+    if project.isdecimal():
+        return project
+    digest = hashlib.sha256(project.encode()).digest()
+    return str(10**11 + int.from_bytes(digest[:8], "big") % (9 * 10**11))
 
 
 def check_job_id(job_id: str) -> str:
