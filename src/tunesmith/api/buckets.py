@@ -35,6 +35,7 @@ LOCATION = "US-CENTRAL1"
 
 _OBJECT = re.compile(r".*?/storage/v1/b/[^/]+/o/(.+)", re.DOTALL)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_CONTENT_TYPE = re.compile(r"[ -~]{0,255}")
 _UNSUPPORTED = ("startOffset", "endOffset", "matchGlob", "versions")
 # A stored page must not run in a browser as one of this server's own.
 _HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
@@ -335,11 +336,18 @@ def _wanted(request: Request, metadata: dict[str, Any], content_type: str) -> Wa
     hashes = _hashes(request)
     return Wanted(
         check_key(uploads.text_of(metadata, "name") or request.query_params.get("name", "")),
-        uploads.text_of(metadata, "contentType") or content_type,
+        _check_content_type(uploads.text_of(metadata, "contentType") or content_type),
         uploads.text_of(metadata, "md5Hash") or hashes.get("md5", ""),
         uploads.text_of(metadata, "crc32c") or hashes.get("crc32c", ""),
         _number(request, "ifGenerationMatch"),
     )
+
+
+def _check_content_type(text: str) -> str:
+    # It comes back as a header of every download.
+    if _CONTENT_TYPE.fullmatch(text) is None:
+        raise InvalidArgument.of("contentType", f"must be at most 255 printable ASCII characters, got {text[:80]!r}")
+    return text
 
 
 def _hashes(request: Request) -> dict[str, str]:
@@ -379,9 +387,12 @@ def _unmet_write(request: Request, bucket: str, wanted: Wanted) -> Response | No
     if not any(name.startswith("if") for name in request.query_params):
         return None
     try:
-        info = _storage(request).stat(f"gs://{bucket}/{wanted.name}")
+        opened = _storage(request).open(f"gs://{bucket}/{wanted.name}")
     except NotFound:
         info = None
+    else:
+        info = opened.info
+        opened.close()
     return None if _is_met(request, info) else _refusal(f"{wanted.name} is not what the request expects there")
 
 
