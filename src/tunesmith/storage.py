@@ -72,6 +72,8 @@ DRAFT_LIFE_S = 7 * 86_400.0
 FINISHED_LIFE_S = 3_600.0
 SWEEP_EVERY_S = 60.0
 MAX_DRAFTS = 1000
+# Of a provider that answers 5xx or nothing; about 10 s in all.
+RETRIES = 4
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 # Dots, slashes, backslashes and NUL under percent signs, also twice or more.
@@ -238,6 +240,7 @@ class Draft:
         self.size = os.fstat(file.fileno()).st_size
         self._file = file
         self._max_bytes = max_bytes
+        self._synced = False
         # Of a draft that is gone on with, the first bytes are not at hand: `sums` reads the file.
         self._sums = Sums() if self.size == 0 else None
 
@@ -257,13 +260,16 @@ class Draft:
                 written = self._file.write(left)
                 left = left[written:]
         self.size += len(data)
+        self._synced = False
         if self._sums is not None:
             self._sums.add(data)
 
     def sums(self) -> Sums:
         """Of all bytes so far, which are on disk when this returns."""
         with _disk(str(self.path)):
-            os.fsync(self._file.fileno())
+            if not self._synced:
+                os.fsync(self._file.fileno())
+                self._synced = True
             if self._sums is None:
                 self._sums = _sums_of(_read_file(self._file, 0, self.size))
         return self._sums
@@ -548,7 +554,7 @@ def _is_bucket_name(name: str) -> bool:
 
 def _page_start(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode("ascii")).decode()
+        return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise InvalidArgument.of("pageToken", f"is no token that a listing gave, got {token[:40]!r}") from error
 
@@ -744,7 +750,8 @@ class _Folder:
             os.close(descriptor)
 
     def _info(self, bucket: str, key: str, status: os.stat_result) -> ObjectInfo:
-        generation, updated = _generation(status), status.st_mtime_ns / 1e9
+        generation = _generation(status)
+        updated = generation / 1e6
         kept = _read_kept(self._kept_path(key, generation))
         if kept.get("size") != status.st_size or kept.get("mtime_ns") != status.st_mtime_ns:
             kept = {}
@@ -781,7 +788,7 @@ class _Provider:
 
         # Plain http is for an endpoint of one's own, which only the environment can name.
         options = {"connect_timeout": "10s", "timeout": "300s", "allow_http": True}
-        retry = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=60)}
+        retry = {"max_retries": RETRIES, "retry_timeout": datetime.timedelta(seconds=60)}
         kind = GCSStore if self._target.scheme == "gs" else S3Store
         with _answered(self._target):
             return kind(

@@ -17,7 +17,7 @@ import datetime
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -335,7 +335,7 @@ def _wanted(request: Request, metadata: dict[str, Any], content_type: str) -> Wa
     """From the metadata, then the query and the headers; the name is checked before any byte is read."""
     hashes = _hashes(request)
     return Wanted(
-        check_key(uploads.text_of(metadata, "name") or request.query_params.get("name", "")),
+        check_key(uploads.text_of(metadata, "name") or _name_in_query(request)),
         _check_content_type(uploads.text_of(metadata, "contentType") or content_type),
         uploads.text_of(metadata, "md5Hash") or hashes.get("md5", ""),
         uploads.text_of(metadata, "crc32c") or hashes.get("crc32c", ""),
@@ -438,6 +438,16 @@ def _uri(request: Request, bucket: str) -> str:
         return f"gs://{bucket}/{unquote(match[1], errors='strict') if match else ''}"
     except UnicodeDecodeError as error:
         raise InvalidArgument.of("name", f"must be UTF-8 under its percent signs: {error}") from error
+
+
+def _name_in_query(request: Request) -> str:
+    """As sent: the framework's own reading would replace what is not UTF-8, and store under another name."""
+    try:
+        query: str = request.scope["query_string"].decode("latin-1")
+        found = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument.of("name", f"must be UTF-8 under its percent signs: {error}") from error
+    return dict(found).get("name", "")
 
 
 def _number(request: Request, name: str) -> int | None:

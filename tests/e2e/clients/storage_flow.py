@@ -26,7 +26,6 @@ from google.api_core import exceptions  # noqa: E402
 from google.auth.credentials import AnonymousCredentials  # noqa: E402
 from google.cloud import storage  # noqa: E402
 
-# No more than once: what has to be tried again here is a fault.
 STRANGE = "deep/a b/\u00fcn\u00ef\u4e2d@002:13.9/100%25+x#?&=~.jsonl"
 MIB = 1 << 20
 client = storage.Client(project=PROJECT, credentials=AnonymousCredentials())
@@ -52,7 +51,7 @@ def create_bucket_twice() -> None:
 def get_bucket() -> None:
     got = client.get_bucket(NAME)
     assert got.exists()
-    assert got.project_number and int(got.project_number) > 0
+    assert int(got.project_number or 0) > 0
     assert got.location == "US-CENTRAL1"
     assert NAME in [each.name for each in client.list_buckets()]
 
