@@ -78,6 +78,7 @@ IMPORTS = (
 THIRD_PARTIES = {
     "pydantic": ("spec", "flags", "resources", "engine.requests", "api.*"),
     "obstore": ("storage",),
+    "google_crc32c": ("storage",),
     "sqlalchemy": ("store.*", "migrations.*"),
     "alembic": ("store.database", "migrations.*"),
     "typer": ("cli", "flags"),

@@ -186,7 +186,9 @@ def tail_text(path: Path, offset_bytes: int, limit_bytes: int = 1 << 18) -> tupl
     except FileNotFoundError:
         return [], offset_bytes
     end = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
-    return data[:end].decode("utf-8", "replace").split("\n")[: -1 if data[:end].endswith(b"\n") else None], offset_bytes + end
+    return data[:end].decode("utf-8", "replace").split("\n")[
+        : -1 if data[:end].endswith(b"\n") else None
+    ], offset_bytes + end
 
 
 @contextlib.contextmanager

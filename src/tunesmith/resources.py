@@ -59,6 +59,7 @@ BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 
 _PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
 _LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_PROJECT_ID = re.compile(_PROJECT)
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
 _MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
@@ -152,6 +153,15 @@ def check_labels(labels: Mapping[str, str]) -> None:
         wrong.append(Violation("labels", f"at most {MAX_LABELS} are kept, got {len(labels)}"))
     if wrong:
         raise InvalidArgument.of_all(wrong)
+
+
+def check_project(project: str) -> str:
+    """The same project id; InvalidArgument unless it is one that a resource name can hold."""
+    if _PROJECT_ID.fullmatch(project) is None:
+        raise InvalidArgument.of(
+            "project", f"must begin with a-z or 0-9 and have at most 63 of a-z, 0-9, -, : and ., got {project[:80]!r}"
+        )
+    return project
 
 
 def check_job_id(job_id: str) -> str:

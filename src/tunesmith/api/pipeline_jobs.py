@@ -340,7 +340,9 @@ def _refuse_foreign_tensorboard(body: PipelineJobBody, project: str, location: s
     by_number = f"projects/{resources.project_number(project)}/locations/{location}/tensorboards"
     if "/" in said and said.rpartition("/")[0] not in (parent, by_number):
         field = "runtimeConfig.parameterValues.tensorboard_resource_id"
-        raise InvalidArgument.of(field, f"must be an id, or {parent}/ID (same project and region as the job), got {said!r}")
+        raise InvalidArgument.of(
+            field, f"must be an id, or {parent}/ID (same project and region as the job), got {said!r}"
+        )
 
 
 def _filter_value(field: str, text: str) -> filters.Value:

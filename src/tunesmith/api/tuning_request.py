@@ -80,7 +80,9 @@ class RuntimeConfig(Wire):
     @classmethod
     def _policy(cls, value: Any) -> Any:
         names = ("UNSPECIFIED", "FAIL_SLOW", "FAIL_FAST")
-        return None if value is None else "PIPELINE_FAILURE_POLICY_" + enum_name(value, names, "PIPELINE_FAILURE_POLICY_")
+        return (
+            None if value is None else "PIPELINE_FAILURE_POLICY_" + enum_name(value, names, "PIPELINE_FAILURE_POLICY_")
+        )
 
 
 class PipelineJobBody(Wire):
@@ -229,7 +231,11 @@ def _template(body: PipelineJobBody) -> tuple[Template | None, list[Violation]]:
     found = templates.of_pipeline(str(name))
     if found is None:
         known = [t.name for t in templates.TEMPLATES]
-        return None, [Violation("pipelineSpec.pipelineInfo.name", f"only tuning runs here ({known[0]}, {known[-1]}), got {name!r}")]
+        return None, [
+            Violation(
+                "pipelineSpec.pipelineInfo.name", f"only tuning runs here ({known[0]}, {known[-1]}), got {name!r}"
+            )
+        ]
     return found, []
 
 
@@ -239,7 +245,9 @@ def _parameters(body: PipelineJobBody, wrong: list[Violation]) -> dict[str, Any]
     for name, typed in (body.runtime_config.parameters or {}).items():
         found = [typed[k] for k in ("intValue", "doubleValue", "stringValue") if k in typed]
         if len(found) != 1:
-            wrong.append(Violation(f"runtimeConfig.parameters.{name}", "must hold intValue, doubleValue or stringValue"))
+            wrong.append(
+                Violation(f"runtimeConfig.parameters.{name}", "must hold intValue, doubleValue or stringValue")
+            )
         elif name in values:
             wrong.append(Violation(f"runtimeConfig.parameters.{name}", "is in parameterValues too; give it once"))
         else:
