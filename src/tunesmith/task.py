@@ -56,6 +56,10 @@ class Order:
     """The attempt that succeeded, of each task before this one."""
     earlier: tuple[AttemptFolder, ...]
     """Attempts of this task before this one, oldest first."""
+    local_buckets: Path | None = None
+    """Where buckets are folders."""
+    buckets: Mapping[str, str] = field(default_factory=dict)
+    """Buckets that are elsewhere."""
     base_model: str | None = None
     """What `serve` serves: a name as `catalog.find` takes it."""
     weights: Path | None = None
@@ -121,6 +125,8 @@ def read_order(attempt: AttemptFolder) -> Order:
         aliases=said["aliases"],
         inputs={task: AttemptFolder(Path(path)) for task, path in said.get("inputs", {}).items()},
         earlier=tuple(AttemptFolder(Path(path)) for path in said.get("earlier", [])),
+        local_buckets=_path(said, "local_buckets"),
+        buckets=said.get("buckets", {}),
         base_model=said.get("base_model"),
         weights=_path(said, "weights"),
         models=_path(said, "models"),
@@ -166,7 +172,7 @@ def validate(order: Order) -> dict[str, Any]:
 
     plan, base = _plan(order), _prepare(order)
     shards = order.folder.out / "shards"
-    built = build.build(plan, base.folder, shards, on_progress=_progress(order.folder))
+    built = build.build(_with_files(plan, order), base.folder, shards, on_progress=_progress(order.folder))
     named = {"name": base.name, "folder": str(base.folder), "sha256": base.sha256}
     return {**built.to_json(), "base": named, "shards": str(shards)}
 
@@ -229,6 +235,19 @@ def _plan(order: Order) -> TuningPlan:
 
     assert order.plan is not None, f"the order of {order.task} names no plan"
     return TuningPlan.model_validate(folder.read_json(order.plan))
+
+
+def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
+    """The plan with its data as files of this machine: what lies in a bucket is copied here, once and whole."""
+    fetched = {}
+    for field in ("dataset", "evaluation_data"):
+        uri = getattr(plan.spec, field)
+        if uri is not None and "://" in uri:
+            from tunesmith.storage import Storage
+
+            storage = Storage(order.local_buckets or Path(), order.buckets)
+            fetched[field] = str(storage.fetch(uri, order.folder.out / "inputs" / field))
+    return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
 
 
 def _find(order: Order) -> BaseModel:

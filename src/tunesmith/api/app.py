@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tunesmith import __version__
-from tunesmith.api import endpoints, health, models, operations, pipeline_jobs, templates
+from tunesmith.api import buckets, endpoints, health, models, operations, pipeline_jobs, predictions, templates
 from tunesmith.api.wire import HTTP_STATUS, error_body
 from tunesmith.errors import (
     FailedPrecondition,
@@ -31,6 +31,7 @@ from tunesmith.errors import (
     from_exception,
 )
 from tunesmith.settings import Settings
+from tunesmith.storage import Storage
 from tunesmith.store import open_store
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ ROUTERS = (
     pipeline_jobs.router,
     models.router,
     endpoints.router,
+    buckets.router,
 )
 
 _ERROR_SCHEMA = {
@@ -75,7 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = open_store(settings)
-    app.state.forwarding = endpoints.open_forwarding()
+    app.state.storage = Storage(settings.local_buckets, settings.buckets)
+    app.state.forwarding = predictions.open_forwarding()
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -39,6 +39,7 @@ from tunesmith.errors import (
 from tunesmith.folder import AttemptFolder, JobFolder
 from tunesmith.settings import Settings
 from tunesmith.store import Claim, Ending, Job, Store
+from tunesmith.work.deploy import Deployments
 from tunesmith.work.executors import Executor, LocalExecutor, Status
 from tunesmith.work.publish import Published, publish, remove_leftovers
 
@@ -81,21 +82,28 @@ def work(
     stop: threading.Event | None = None,
     executor: Executor | None = None,
     timing: Timing = DEFAULT_TIMING,
+    serves: bool = False,
 ) -> None:
     """Runs jobs until `stop` is set; or until there is nothing to do; or until `only_job` has come to rest.
 
     only_job   no other job is touched; returns too when a stop has paused it, or another worker has it
     on_change  told of every change of `only_job` that this worker sees, by whomever it was made
+    serves     whether the models that are asked for and deployed are served by this worker too
     stop       what runs is asked to save and leave. `only_job` is then PAUSED; any other job goes on where it was
                with the next worker
     """
     stop = stop or threading.Event()
     runner = executor or LocalExecutor(os.environ)
     worker = Worker(settings, store, runner, timing, only_job, on_change)
+    deployments = Deployments(settings, store, runner, worker.name, _is_dead) if serves else None
     backoff_s = timing.poll_s
     while True:
         try:
+            if deployments is not None and not stop.is_set():
+                deployments.turn()
             if worker.turn(stopping=stop.is_set(), until_idle=until_idle):
+                if deployments is not None:
+                    deployments.stop()
                 return
             backoff_s = timing.poll_s
         except Unavailable as error:
@@ -244,6 +252,8 @@ class Worker:
             "plan": str(of_job.spec),
             "base_models": str(self.settings.base_models),
             "aliases": dict(self.settings.aliases),
+            "local_buckets": str(self.settings.local_buckets),
+            "buckets": dict(self.settings.buckets),
             "inputs": {
                 t.name: str(of_job.attempt(t.name, t.attempt).root) for t in job.tasks if t.state == "SUCCEEDED"
             },
