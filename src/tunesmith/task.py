@@ -240,13 +240,13 @@ def _plan(order: Order) -> TuningPlan:
 def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
     """The plan with its data as files of this machine: what lies in a bucket is copied here, once and whole."""
     fetched = {}
-    for field in ("dataset", "evaluation_data"):
-        uri = getattr(plan.spec, field)
+    for name in ("dataset", "evaluation_data"):
+        uri = getattr(plan.spec, name)
         if uri is not None and "://" in uri:
             from tunesmith.storage import Storage
 
             storage = Storage(order.local_buckets or Path(), order.buckets)
-            fetched[field] = str(storage.fetch(uri, order.folder.out / "inputs" / field))
+            fetched[name] = str(storage.fetch(uri, order.folder.out / "inputs" / name))
     return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
 
 

@@ -330,7 +330,7 @@ def _target(request: Request, project: str, location: str, endpoint: str) -> Tar
     shares = {key: share for key, share in found.traffic_split.items() if share > 0}
     if not shares:
         raise FailedPrecondition(f"Endpoint `{found.name}` doesn't have traffic_split: no model is deployed on it")
-    (drawn,) = random.choices(list(shares), list(shares.values()))  # noqa: S311 (traffic, not a secret)
+    (drawn,) = random.choices(list(shares), list(shares.values()))
     deployed = next(d for d in found.deployed_models if d.id == drawn)
     model = store.model(f"{deployed.model}@{deployed.version_id}")
     plan = model.lineage.get("plan", {})

@@ -1,4 +1,7 @@
-"""Whether the server lives, whether it can work, and its figures for Prometheus. Open to everybody, and says nothing secret."""
+"""Whether the server lives, whether it can work, and its figures for Prometheus. Open to everybody.
+
+Says nothing secret.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, filters, resources
@@ -38,6 +39,7 @@ PARENT = "/v1/projects/{project}/locations/{location}/models"
 MAX_NAME = 128
 MAX_DESCRIPTION = 8192
 _SCHEMA = "gs://google-cloud-aiplatform/schema/predict/{part}/{stem}_generation_1.0.0.yaml"
+_TEMPLATE = "projects/{user-project}/locations/{location}/publishers/google/models/"
 _EVAL_SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/text_generation_metrics_1.0.0.yaml"
 
 router = APIRouter(tags=["models"])
@@ -51,7 +53,7 @@ class ModelUpdate(Wire):
 
     display_name: str = ""
     description: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class Aliases(Wire):
@@ -75,7 +77,7 @@ def get_publisher_model(request: Request, caller: Viewer, model: str) -> dict[st
         "versionId": version or "001",
         "openSourceCategory": "PROPRIETARY",
         "launchStage": "GA",
-        "publisherModelTemplate": f"projects/{{user-project}}/locations/{{location}}/publishers/google/models/{found.name}",
+        "publisherModelTemplate": _TEMPLATE + found.name,
         "predictSchemata": {key: _SCHEMA.format(part=part, stem=stem) for key, part in parts.items()},
     }
 
@@ -253,7 +255,6 @@ def find(store: Store, project: str, location: str, model: str) -> Model:
 
 def to_wire(model: Model, store: Store) -> dict[str, Any]:
     """The model's version as Vertex spells it."""
-    project, location, _ = resources.parse_model_name(model.name)
     return present(
         name=model.name,
         displayName=model.display_name,

@@ -1,8 +1,8 @@
 """The pipeline templates that clients fetch before they submit a job (S34-S35): ours, with the official parameter set.
 
 A client library reads the parameters' declarations from the template and sends what they declare; the template's tasks
-are for people, who see what a job consists of. Written as JSON, which is YAML too. Open to everybody: a client fetches it
-before it knows a project.
+are for people, who see what a job consists of. Written as JSON, which is YAML too. Open to everybody: a client fetches
+it before it knows a project.
 """
 
 from __future__ import annotations

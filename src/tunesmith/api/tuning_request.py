@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from tunesmith import catalog, resources
 from tunesmith.api import templates
@@ -92,11 +92,11 @@ class PipelineJobBody(Wire):
     pipeline_spec: dict[str, Any] | None = None
     runtime_config: RuntimeConfig = RuntimeConfig()
     template_uri: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     encryption_spec: EncryptionSpec | None = None
     service_account: str = ""
     network: str = ""
-    reserved_ip_ranges: list[str] = []
+    reserved_ip_ranges: list[str] = Field(default_factory=list)
     psc_interface_config: dict[str, Any] | None = None
     preflight_validations: bool = False
     original_pipeline_job_id: str | int | None = None

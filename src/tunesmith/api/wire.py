@@ -1,7 +1,7 @@
 """How Vertex writes JSON, both ways: bodies read strictly, enums by name or number, times, pages, errors, operations.
 
-In: the bytes of a body. Out: pydantic models whose fields are snake_case here and camelCase outside; plain dicts that go
-out as JSON. A body that is wrong is InvalidArgument with one violation for each field, or with the line and column at
+In: the bytes of a body. Out: pydantic models with snake_case fields here and camelCase outside; plain dicts that
+go out as JSON. A body that is wrong is InvalidArgument with a violation for each field, or the line and column at
 which it stops being JSON. Knows no route and no store.
 """
 
@@ -134,7 +134,7 @@ def documented(kind: type[Wire], *, required: bool = True) -> dict[str, Any]:
 
 
 def enum_name(value: Any, names: Sequence[str], prefix: str = "") -> str:
-    """The name of an enum's value that is given by name (with the prefix or not) or by number; ValueError if unknown."""
+    """The name of an enum's value, given by name (with the prefix or not) or by number; ValueError if unknown."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and int(value) == value:
@@ -166,7 +166,7 @@ def timestamp(time_s: float | None) -> str | None:
 
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that have a value, as Google's JSON leaves the others out."""
-    return {key: value for key, value in fields.items() if value is not None and value != {} and value != []}
+    return {key: value for key, value in fields.items() if value not in (None, {}, [], "")}
 
 
 def status_of(error: Mapping[str, Any] | None) -> dict[str, Any] | None:

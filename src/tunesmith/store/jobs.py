@@ -208,7 +208,8 @@ class Jobs(Database):
         """How many jobs are in each state that one is in."""
         query = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
         with self._reading() as connection:
-            return {state: count for state, count in connection.execute(query.order_by(tables.jobs.c.state))}
+            rows = connection.execute(query.order_by(tables.jobs.c.state)).all()
+        return {row[0]: row[1] for row in rows}
 
     def delete_jobs(self, job_ids: Sequence[str], *, now_s: float | None = None) -> list[Job]:
         """Forgets jobs that have come to rest, all or none; what they were. Their folders are the caller's to remove.
