@@ -385,9 +385,9 @@ async def _array(
 
 
 def _tensor(value: Any) -> dict[str, Any]:
-    """A value as the API's Tensor."""
+    """A value as the API's Tensor. Left out: empty lists, which the SDK reads as null, and then fails on."""
     if isinstance(value, Mapping):
-        return {"structVal": {key: _tensor(inner) for key, inner in value.items()}}
+        return {"structVal": {key: _tensor(inner) for key, inner in value.items() if inner != []}}
     if isinstance(value, list):
         return {"listVal": [_tensor(inner) for inner in value]}
     if isinstance(value, bool):
