@@ -269,9 +269,10 @@ def test_functions_are_short() -> None:
 
 
 def test_only_programs_read_the_environment() -> None:
-    # cli reads the settings; the worker passes what a task needs; torchrun tells its ranks who they are.
+    # cli reads the settings; the worker passes what a task needs; torchrun tells its ranks who they are; vertex_compat
+    # runs in a user's script, where the variable is how the storage library is told of another host.
     readers = {m for m in MODULES if re.search(r"\bos\.(environ\b|getenv\()", _code(m))}
-    assert readers <= {"cli", "work.worker", "engine.parallel"}
+    assert readers <= {"cli", "work.worker", "engine.parallel", "vertex_compat"}
 
 
 def _code(module: str) -> str:

@@ -72,7 +72,9 @@ class _Templates(urllib.request.BaseHandler):
 def _checked(server: str) -> str:
     parts = urllib.parse.urlsplit(server)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise InvalidArgument.of("server", f"must be like http://127.0.0.1:8080 (or set {SERVER_VARIABLE}), got {server!r}")
+        raise InvalidArgument.of(
+            "server", f"must be like http://127.0.0.1:8080 (or set {SERVER_VARIABLE}), got {server!r}"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 

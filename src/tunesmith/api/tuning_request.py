@@ -65,7 +65,7 @@ class EncryptionSpec(Wire):
     kms_key_name: str = ""
 
 
-class RuntimeConfig(Wire):
+class Runtime(Wire):
     """How a pipeline runs."""
 
     gcs_output_directory: str = ""
@@ -90,7 +90,7 @@ class PipelineJobBody(Wire):
 
     display_name: str | None = None
     pipeline_spec: dict[str, Any] | None = None
-    runtime_config: RuntimeConfig = RuntimeConfig()
+    runtime_config: Runtime = Runtime()
     template_uri: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     encryption_spec: EncryptionSpec | None = None

@@ -2,8 +2,8 @@
 
     python sdk_flow.py SERVER
 
-Runs in an environment of its own that has google-cloud-aiplatform; of ours it imports vertex_compat alone. Prints a line
-a check, and ends with a traceback at the first that fails.
+Runs in an environment of its own that has google-cloud-aiplatform; of ours it imports vertex_compat alone. Prints a
+line a check, and ends with a traceback at the first that fails.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BUCKET = f"bucket-{RUN}"
 vertex_compat.init(SERVER, project="myproject", location="us-central1", staging_bucket=f"gs://{BUCKET}/staging")
 
 import pandas  # noqa: E402
-from google.cloud import aiplatform, storage  # noqa: E402
 from google.auth.credentials import AnonymousCredentials  # noqa: E402
+from google.cloud import aiplatform, storage  # noqa: E402
 from vertexai.preview.language_models import (  # noqa: E402
     CodeChatModel,
     CodeGenerationModel,

@@ -77,7 +77,7 @@ def test_a_revoked_key_is_closed_at_once_and_its_use_was_noted(client: TestClien
     store.create_key("other", None, "admin")
     headers = {"Authorization": f"Bearer {made.secret}"}
     assert client.get(f"{MINE}/models", headers=headers).status_code == 200
-    assert next(k for k in store.keys() if k.id == made.key.id).last_use_time is not None
+    assert next(k for k in list(store.keys()) if k.id == made.key.id).last_use_time is not None
     store.revoke_key(made.key.id)
     assert client.get(f"{MINE}/models", headers=headers).status_code == 401
 

@@ -1,4 +1,4 @@
-"""pipelineJobs through the application: what is taken, what is refused and in which words (T1-T11), lists, cancelling."""
+"""pipelineJobs through the application: what is taken, what is refused in which words (T1-T11), lists, cancelling."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_checkpoint_selection_comes_as_boolean_or_text(client: TestClient, value
 @pytest.mark.parametrize(
     ("parameters", "field", "words"),
     [
-        ({"evaluation_data_uri:": "gs://b/e"}, "parameterValues[evaluation_data_uri:]", "did you mean evaluation_data_uri"),
+        ({"evaluation_data_uri:": "gs://b/e"}, "parameterValues[evaluation_data_uri:]", "mean evaluation_data_uri"),
         ({"train_steps": 0}, "train_steps", "greater than or equal to 1"),
         ({"train_steps": 1.5}, "train_steps", "got 1.5"),
         ({"train_steps": True}, "train_steps", "boolean"),
@@ -149,8 +149,8 @@ def test_checkpoint_selection_comes_as_boolean_or_text(client: TestClient, value
         ({"model_display_name": None}, "model_display_name", "missing or empty"),
         ({"project": "other"}, "project", "not the project of the URL"),
         ({"accelerator_type": "NPU"}, "accelerator_type", "GPU"),
-        ({"tensorboard_resource_id": "projects/p/locations/europe-west4/tensorboards/1"}, "tensorboard_resource_id", "same"),
-        ({"encryption_spec_key_name": KEY.replace("us-central1", "us-centra1")}, "encryption_spec_key_name", "us-central1"),
+        ({"tensorboard_resource_id": "projects/p/locations/l/tensorboards/1"}, "tensorboard_resource_id", "same"),
+        ({"encryption_spec_key_name": KEY.replace("l1", "1")}, "encryption_spec_key_name", "us-central1"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_by_name(
