@@ -15,7 +15,7 @@ INSTALLED       := $(VENV)/.installed
 SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tune test check full faults bench docs fmt clean
+.PHONY: help install tune up test check full faults clients bench docs fmt clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -28,6 +28,9 @@ tune: $(DATA)/train.jsonl ## tune the embedded model on the standard library of 
 	@$(BIN)/tunesmith tune $(DATA)/train.jsonl --evaluation-data $(DATA)/evaluation.jsonl \
 		--train-steps $(STEPS) --name "Python standard library"
 
+up: $(INSTALLED) ## start the service on 127.0.0.1:8080
+	@$(BIN)/tunesmith up
+
 test: $(INSTALLED) ## run the tests that every change must pass
 	@$(BIN)/python -m pytest $(SUITES)
 
@@ -39,7 +42,14 @@ check: $(INSTALLED) ## lint, formatting, types
 faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should
 	@$(BIN)/python -m pytest tests/faults
 
-full: check test faults ## everything
+clients: $(INSTALLED) ## run unmodified Google client libraries against a real service
+	@test -x build/clients/bin/python || $(PYTHON) -m venv build/clients
+	@echo "installing the client libraries ..."
+	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check \
+		"google-cloud-aiplatform[pipelines]==2.7.0" google-cloud-storage==3.17.1 pandas
+	@CLIENTS=$(abspath build/clients/bin/python) $(BIN)/python -m pytest tests/clients
+
+full: check test faults clients ## everything
 
 bench: $(INSTALLED) ## measure against other trainers; figures go to build/bench/
 	@mkdir -p build/bench

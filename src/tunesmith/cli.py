@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tunesmith.engine.generate import Generator
     from tunesmith.engine.model import Prepared
     from tunesmith.spec import TuningPlan
-    from tunesmith.store import Job, Model, Store
+    from tunesmith.store import Job, Key, Model, Store
 
 # Tables in a pipe: wide enough for resource names, narrow enough for a log.
 PIPE_COLUMNS = 140
@@ -604,7 +604,7 @@ def models_show(session: Session, name: TunedArgument) -> None:
         ("name", model.name),
         ("display name", model.display_name),
         ("base model", model.base_model),
-        ("made by job", model.job),
+        ("made by job", model.job or "(deleted or uploaded)"),
         ("created", _when(model.create_time)),
         ("folder", str(model.folder)),
     ]
@@ -880,6 +880,80 @@ def work(
         session.emit({"jobs": [_job_json(session, job) for job in changed]})
 
 
+HostOption = Annotated[str, typer.Option("--host", metavar="HOST", help="Address; without keys a loopback one.")]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="0: any free one.")]
+
+
+def serve(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
+    """Run the API. Jobs wait, and models do not answer, until a worker runs too: see `up`."""
+    from tunesmith import up
+
+    _log_to_stderr()
+    up.serve(session.settings, host, port)
+
+
+def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
+    """Run the whole service: the API, and a worker beside it. Ctrl+C stops both; what ran goes on the next time."""
+    from tunesmith import up as service
+
+    _log_to_stderr()
+    session.say(f"tunesmith {__version__}, home {session.settings.home}: http://{host}:{port}")
+    with service.worker_beside(session.settings):
+        service.serve(session.settings, host, port)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def keys_create(
+    session: Session,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose, or what for.")],
+    role: Annotated[str, typer.Option("--role", metavar="ROLE", help="viewer, tuner or admin.")] = "tuner",
+    project: Annotated[str | None, typer.Option("--project", metavar="P", help="Only this one; else all.")] = None,
+) -> None:
+    """Make a key. Its secret is shown now and never again."""
+    if role not in ("viewer", "tuner", "admin"):
+        raise InvalidArgument.of("--role", f"must be viewer, tuner or admin, got {role!r}")
+    made = session.store().create_key(name, project, role)  # type: ignore[arg-type]
+    if session.json:
+        session.emit({**_key_json(made.key), "secret": made.secret})
+        return
+    session.show(_pairs([("id", made.key.id), ("project", project or "all"), ("role", role), ("secret", made.secret)]))
+    session.say("keep the secret now: it is stored as a hash and cannot be shown again")
+
+
+def keys_list(session: Session) -> None:
+    """The keys, without their secrets."""
+    keys = session.store().keys()
+    if session.json:
+        session.emit({"keys": [_key_json(key) for key in keys]})
+        return
+    table = _table("id", "name", "project", "role", "created", "last use", "revoked")
+    for key in keys:
+        times = [_when(t) if t else "" for t in (key.create_time, key.last_use_time, key.revoke_time)]
+        table.add_row(key.id, _text(key.name), key.project or "all", key.role, *times)
+    session.show(table)
+
+
+def keys_revoke(session: Session, key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
+    """End a key for good."""
+    revoked = session.store().revoke_key(key)
+    if session.json:
+        session.emit(_key_json(revoked))
+    else:
+        print(f"revoked {revoked.id}")
+
+
+def _key_json(key: Key) -> dict[str, Any]:
+    times = {"created": key.create_time, "last_use": key.last_use_time, "revoked": key.revoke_time}
+    said = {"id": key.id, "name": key.name, "project": key.project, "role": key.role}
+    return said | {name: _when(t) if t else None for name, t in times.items()}
+
+
 def doctor(session: Session) -> None:
     """Look at this machine: what it has, what works, what to do about what does not.
 
@@ -909,6 +983,7 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
         "Tuning jobs of this installation.",
         {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
     ),
+    "keys": ("Keys of the service's users.", {"create": keys_create, "list": keys_list, "revoke": keys_revoke}),
     "models": (
         "Tuned models, and the base models that can be tuned.",
         {
@@ -920,7 +995,14 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
         },
     ),
 }
-ALONE: Mapping[str, Command] = {"predict": predict, "chat": chat, "work": work, "doctor": doctor}
+ALONE: Mapping[str, Command] = {
+    "predict": predict,
+    "chat": chat,
+    "up": up,
+    "serve": serve,
+    "work": work,
+    "doctor": doctor,
+}
 
 # --- how things are shown --------------------------------------------------------------------------------------
 
@@ -972,3 +1054,7 @@ def _message(error: Mapping[str, Any] | None) -> str:
 def _when(time_s: float) -> str:
     """RFC 3339, UTC."""
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ message for people and typed details for programs. Nothing here knows HTTP, file
       AlreadyExists        the name is taken by something else  exit 2
       Aborted              somebody else got there first        exit 2
       PermissionDenied     not allowed                          exit 2
+      Unauthenticated      nobody knows who the caller is       exit 2
       Cancelled            stopped on request                   exit 3
       ResourceExhausted    memory, disk, devices or quota       exit 4
       Unavailable          not now; try again                   exit 5
@@ -115,6 +116,13 @@ class PermissionDenied(TunesmithError):
     exit_code = 2
 
 
+class Unauthenticated(TunesmithError):
+    """The caller showed no key, or one that is not in force."""
+
+    status = "UNAUTHENTICATED"
+    exit_code = 2
+
+
 class Cancelled(TunesmithError):
     """Stopped because somebody asked for it; what was saved is in the details."""
 
@@ -176,6 +184,7 @@ _BY_STATUS: dict[str, type[TunesmithError]] = {
         AlreadyExists,
         Aborted,
         PermissionDenied,
+        Unauthenticated,
         Cancelled,
         ResourceExhausted,
         Unavailable,

@@ -71,6 +71,11 @@ class AttemptFolder:
         return self.root / "out"
 
     @property
+    def address(self) -> Path:
+        """Where a served model listens, and the token that it asks for."""
+        return self.out / "address.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.out / "checkpoints"
 
@@ -109,16 +114,20 @@ class JobFolder:
         return [AttemptFolder(p) for p in sorted(found, key=lambda p: int(p.name.removeprefix("attempt-")))]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replaces the file as one step: readers see the old text or the new one, and it survives a crash."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, mode: int = 0o666) -> None:
+    """Replaces the file as one step: readers see the old text or the new one, and it survives a crash.
+
+    mode  who may read and write it, less the process's umask; a file with a secret in it is 0o600
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode=mode)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """As `write_json`, for any text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -163,6 +172,23 @@ def tail_jsonl(path: Path, offset_bytes: int) -> tuple[list[Any], int]:
         return [json.loads(line) for line in data[:end].splitlines()], offset_bytes + end
     except ValueError as error:
         raise DataLoss(f"{path}: damaged; a line after byte {offset_bytes} is not JSON ({error})") from error
+
+
+def tail_text(path: Path, offset_bytes: int, limit_bytes: int = 1 << 18) -> tuple[list[str], int]:
+    """The complete lines after `offset_bytes`, and the offset to go on from; what is not UTF-8 is shown as such.
+
+    At most about `limit_bytes` at a time: a line that is longer comes in pieces.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset_bytes)
+            data = file.read(limit_bytes)
+    except FileNotFoundError:
+        return [], offset_bytes
+    end = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
+    return data[:end].decode("utf-8", "replace").split("\n")[
+        : -1 if data[:end].endswith(b"\n") else None
+    ], offset_bytes + end
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def follow(store: Store, settings: Settings, job_id: str, display: Display) -> J
 
 
 def serve(settings: Settings, *, until_idle: bool) -> None:
-    """Works on every job until Ctrl+C or, with `until_idle`, until nothing is left to do."""
+    """Works on every job, and serves models, until Ctrl+C; with `until_idle` on jobs, until nothing is left to do."""
     stop = threading.Event()
     with counted_interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
         working = pool.submit(_work, settings, None, stop, until_idle=until_idle)
@@ -97,10 +97,12 @@ def serve(settings: Settings, *, until_idle: bool) -> None:
 
 
 def _work(settings: Settings, only_job: str | None, stop: threading.Event, *, until_idle: bool = False) -> None:
+    """`only_job` None: every job; such a worker serves models too, unless it is to leave when it is idle."""
     from tunesmith.store import open_store
     from tunesmith.work.worker import work
 
-    work(settings, open_store(settings), only_job=only_job, until_idle=until_idle, stop=stop)
+    serves = only_job is None and not until_idle
+    work(settings, open_store(settings), only_job=only_job, until_idle=until_idle, stop=stop, serves=serves)
 
 
 def _stop(times: int, stop: threading.Event, folder: JobFolder, display: Display) -> None:

@@ -2,7 +2,7 @@
 
 Task names are the reference product's, since clients look for them (`upload-llm-model` carries the model's name).
 
-    validate-dataset -> tune -> evaluate -> upload-llm-model
+    validate-dataset -> tune -> evaluate -> upload-llm-model [-> deploy-llm-model]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ VALIDATE = "validate-dataset"
 TUNE = "tune"
 EVALUATE = "evaluate"
 UPLOAD = "upload-llm-model"
+DEPLOY = "deploy-llm-model"
 
 TASKS = (VALIDATE, TUNE, EVALUATE, UPLOAD)
 MAX_ATTEMPTS = 3
@@ -39,6 +40,11 @@ class Next(NamedTuple):
 
     task: str | None
     state: Literal["SUCCEEDED", "FAILED", "CANCELLED", "PAUSED"] | None
+
+
+def tasks_for(*, deploys: bool) -> tuple[str, ...]:
+    """The tasks of a job, in order; with `deploys` the tuned model is put on an endpoint at the end."""
+    return (*TASKS, DEPLOY) if deploys else TASKS
 
 
 def first() -> Next:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from tunesmith.errors import InvalidArgument
+from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
+Kind = Literal["generation", "chat"]
+Role = Literal["viewer", "tuner", "admin"]
+"""What a key may do: look; submit, change and predict; everything."""
 TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
 # What may follow a job's state. A cancelled job stays cancelled; a failed one may be resumed once its cause is mended.
@@ -45,6 +49,9 @@ RESTING: frozenset[JobState] = ENDED | {"PAUSED"}
 # A worker may begin the pending task of a job in one of these.
 CLAIMABLE: frozenset[JobState] = frozenset({"QUEUED", "PENDING", "RUNNING"})
 
+# A job in one of these holds its pool's devices.
+HOLDING: frozenset[JobState] = frozenset({"PENDING", "RUNNING", "CANCELLING"})
+
 # The project of what is tuned on the command line; its jobs' keys are their plain ids.
 LOCAL_PROJECT = "local"
 
@@ -53,9 +60,15 @@ BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 
 _PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
 _LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_PROJECT_ID = re.compile(_PROJECT)
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
 _MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
+_ENDPOINT = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/endpoints/([0-9]{{1,19}})")
+_LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,63}")
+_LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,64}")
+MAX_LABELS = 64
+_ALIAS = re.compile(r"[a-z][-a-z0-9]{0,126}[a-z0-9]")
 
 
 class JobName(NamedTuple):
@@ -80,6 +93,17 @@ class ModelName(NamedTuple):
         return f"projects/{self.project}/locations/{self.location}/models/{self.id}"
 
 
+class EndpointName(NamedTuple):
+    """projects/P/locations/L/endpoints/N"""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/endpoints/{self.id}"
+
+
 def parse_job_name(name: str) -> JobName:
     """The parts of a pipeline job's resource name; InvalidArgument if it is not one."""
     match = _JOB.fullmatch(name)
@@ -94,6 +118,51 @@ def parse_model_name(name: str) -> ModelName:
     if match is None:
         raise InvalidArgument.of("name", f"must be projects/P/locations/L/models/N, got {name!r}")
     return ModelName(*match.groups()[:3])
+
+
+def parse_endpoint_name(name: str) -> EndpointName:
+    """The parts of an endpoint's resource name; InvalidArgument if it is not one."""
+    match = _ENDPOINT.fullmatch(name)
+    if match is None:
+        raise InvalidArgument.of("name", f"must be projects/P/locations/L/endpoints/N, got {name!r}")
+    return EndpointName(*match.groups())
+
+
+def check_alias(alias: str) -> str:
+    """The same alias of a model's version; InvalidArgument unless it is one that Vertex would take."""
+    if _ALIAS.fullmatch(alias) is None:
+        raise InvalidArgument.of(
+            "versionAliases",
+            f"must start with a lower-case letter and have 2 to 128 of a-z, 0-9 and -, not - at the end, got {alias!r}",
+        )
+    return alias
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """InvalidArgument names every label that Vertex would not take (M.9)."""
+    wrong = [
+        Violation("labels", f"{key!r} is not a label's key: a-z, 0-9, _ and -, at most 64, a letter first")
+        for key in labels
+        if not _LABEL_KEY.fullmatch(key)
+    ]
+    wrong += [
+        Violation(f"labels.{key}", f"{value!r} is not a label's value: a-z, 0-9, _ and -, at most 64")
+        for key, value in labels.items()
+        if not _LABEL_VALUE.fullmatch(value)
+    ]
+    if len(labels) > MAX_LABELS:
+        wrong.append(Violation("labels", f"at most {MAX_LABELS} are kept, got {len(labels)}"))
+    if wrong:
+        raise InvalidArgument.of_all(wrong)
+
+
+def check_project(project: str) -> str:
+    """The same project id; InvalidArgument unless it is one that a resource name can hold."""
+    if _PROJECT_ID.fullmatch(project) is None:
+        raise InvalidArgument.of(
+            "project", f"must begin with a-z or 0-9 and have at most 63 of a-z, 0-9, -, : and ., got {project[:80]!r}"
+        )
+    return project
 
 
 def check_job_id(job_id: str) -> str:
@@ -111,6 +180,12 @@ def new_job_id(now_s: float, token: str) -> str:
     return f"tune-{time.strftime('%Y%m%d%H%M%S', time.gmtime(now_s))}-{token}"
 
 
+def new_job_id_of(pipeline_name: str, now_s: float | None = None) -> str:
+    """An id for a job whose client chose none, as the service makes one: the pipeline's name, the time, a token."""
+    time_s = time.time() if now_s is None else now_s
+    return f"{pipeline_name}-{time.strftime('%Y%m%d%H%M%S', time.gmtime(time_s))}-{secrets.token_hex(4)}"
+
+
 def job_key(project: str, job_id: str) -> str:
     """What a job is called in this installation. No two pairs have the same: an id has no dot in it."""
     return job_id if project == LOCAL_PROJECT else f"{project}.{job_id}"
@@ -118,8 +193,35 @@ def job_key(project: str, job_id: str) -> str:
 
 def model_id(key: str, create_time: float) -> str:
     """The id of the one model that a job can make: 19 digits, the same however often the job's last task is tried."""
-    digest = hashlib.sha256(f"{key} {create_time!r}".encode()).digest()
-    return str(10**18 + int.from_bytes(digest[:8], "big") % (9 * 10**18))
+    return _id_of(key, create_time)
+
+
+def endpoint_id(key: str, create_time: float) -> str:
+    """The id of the one endpoint that a job can make."""
+    return _id_of(key, create_time, "endpoint")
+
+
+def deployed_model_id(key: str, create_time: float) -> str:
+    """The id of the model that a job deploys on its endpoint."""
+    return _id_of(key, create_time, "deployed model")
+
+
+def new_id() -> str:
+    """18 digits that no other resource has."""
+    return str(10**17 + secrets.randbelow(9 * 10**17))
+
+
+def _id_of(key: str, create_time: float, *what: str) -> str:
+    digest = hashlib.sha256(" ".join([key, repr(create_time), *what]).encode()).digest()
+    return str(10**18 + int.from_bytes(digest[:8], "big") % (8 * 10**18))
+
+
+def project_number(project: str) -> str:
+    """The number that Google's clients expect beside a project's id: 12 digits that follow from it."""
+    if project.isdecimal():
+        return project
+    digest = hashlib.sha256(f"project {project}".encode()).digest()
+    return str(10**11 + int.from_bytes(digest[:8], "big") % (9 * 10**11))
 
 
 def base_model_label(base_model: str, reference: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tunesmith.errors import InvalidArgument
+
+# One job of the reference product at a time, on either kind of accelerator (S48, S72).
+DEFAULT_POOLS: Mapping[str, int] = {"GPU": 8, "TPU": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,14 @@ class Settings:
     home: Path
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Reference model name -> base model name; a name that is absent means the embedded model."""
+    database_url: str = ""
+    """postgresql://USER:PASSWORD@HOST/NAME; empty: SQLite in the home."""
+    pools: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_POOLS))
+    """Accelerator type -> devices (the quota). A job takes 8 of GPU or 64 of TPU; what does not fit waits."""
+    buckets: Mapping[str, str] = field(default_factory=dict)
+    """gs://BUCKET or s3://BUCKET -> where it really is; a bucket that is absent is a folder in the home."""
+    chat_evaluation: bool = False
+    """Whether codechat-bison takes evaluation data. The reference product refuses it (S18); Tunesmith can do it."""
 
     @property
     def database(self) -> Path:
@@ -34,15 +46,53 @@ class Settings:
     def base_models(self) -> Path:
         return self.home / "base-models"
 
+    @property
+    def local_buckets(self) -> Path:
+        return self.home / "buckets"
+
+    @property
+    def servers(self) -> Path:
+        return self.home / "servers"
+
 
 def read_settings(environment: Mapping[str, str], home: Path | None = None) -> Settings:
-    """The settings of TUNESMITH_HOME and TUNESMITH_ALIASES (a JSON object); `home` wins over the environment."""
+    """The settings of TUNESMITH_HOME and the other TUNESMITH_ variables; `home` wins over the environment."""
     folder = home or Path(environment.get("TUNESMITH_HOME") or Path.home() / ".tunesmith")
-    text = environment.get("TUNESMITH_ALIASES", "{}")
+    url = environment.get("TUNESMITH_DATABASE_URL", "")
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        # Not the value: it may hold a password.
+        raise InvalidArgument.of("TUNESMITH_DATABASE_URL", "must begin with postgresql://; leave it out for SQLite")
+    return Settings(
+        home=folder.expanduser().absolute(),
+        aliases=_mapping(environment, "TUNESMITH_ALIASES", _is_text, "model names to model names"),
+        database_url=url,
+        pools={**DEFAULT_POOLS, **_mapping(environment, "TUNESMITH_POOLS", _is_count, "GPU and TPU to device counts")},
+        buckets=_mapping(environment, "TUNESMITH_BUCKETS", _is_text, "gs://BUCKET to gs://, s3:// or file:// URLs"),
+        chat_evaluation=_boolean(environment, "TUNESMITH_CHAT_EVALUATION"),
+    )
+
+
+def _mapping(environment: Mapping[str, str], name: str, is_right: Callable[[Any], bool], wanted: str) -> dict[str, Any]:
+    text = environment.get(name, "{}")
     try:
-        aliases = json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
-        raise InvalidArgument.of("TUNESMITH_ALIASES", f"not a JSON object: {error}") from error
-    if not isinstance(aliases, dict) or not all(isinstance(v, str) for v in aliases.values()):
-        raise InvalidArgument.of("TUNESMITH_ALIASES", f"must map model names to model names, got {text!r}")
-    return Settings(home=folder.expanduser().absolute(), aliases=aliases)
+        raise InvalidArgument.of(name, f"not a JSON object: {error}") from error
+    if not isinstance(value, dict) or not all(is_right(v) for v in value.values()):
+        raise InvalidArgument.of(name, f"must map {wanted}, got {text!r}")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _boolean(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise InvalidArgument.of(name, f"must be true or false, got {text!r}")
+    return text == "true"

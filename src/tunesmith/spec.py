@@ -32,6 +32,14 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        """The value with these fields; InvalidArgument lists every field that is wrong."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise InvalidArgument.of_all([_violation(e, cls) for e in error.errors()]) from error
+
 
 def _lossless_int(value: Any) -> Any:
     # T5: the reference page quotes its numbers. "20" and 20.0 lose nothing; "20.5", true and "abc" are refused below.
@@ -137,14 +145,6 @@ class TuningSpec(Frozen):
         if isinstance(value, str) and value.lower() in ("rlhf", "rl", "dpo", "ppo", "distillation"):
             raise ValueError(f"code models are tuned by supervised tuning only, not by {value}; use lora or full")
         return value
-
-    @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
-        """The spec of these fields; InvalidArgument lists every field that is wrong."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise InvalidArgument.of_all([_violation(e, cls) for e in error.errors()]) from error
 
 
 class Schedule(Frozen):

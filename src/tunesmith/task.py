@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +48,26 @@ class Order:
     task: str
     attempt: int
     folder: AttemptFolder
-    plan: Path
+    plan: Path | None
+    """None for a served model, which is no part of a job of tuning."""
     base_models: Path
     aliases: Mapping[str, str]
     inputs: Mapping[str, AttemptFolder]
     """The attempt that succeeded, of each task before this one."""
     earlier: tuple[AttemptFolder, ...]
     """Attempts of this task before this one, oldest first."""
+    local_buckets: Path | None = None
+    """Where buckets are folders."""
+    buckets: Mapping[str, str] = field(default_factory=dict)
+    """Buckets that are elsewhere."""
+    base_model: str | None = None
+    """What `serve` serves: a name as `catalog.find` takes it."""
+    weights: Path | None = None
+    """Folder of a fully tuned model to serve in its place."""
+    models: Path | None = None
+    """Folder of the registered models that may be asked for."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of engine/continuous.py's Limits that differ from its defaults."""
 
     def result_of(self, task: str) -> dict[str, Any]:
         """The result.json of an earlier task."""
@@ -107,12 +120,22 @@ def read_order(attempt: AttemptFolder) -> Order:
         task=said["task"],
         attempt=said["attempt"],
         folder=attempt,
-        plan=Path(said["plan"]),
+        plan=_path(said, "plan"),
         base_models=Path(said["base_models"]),
         aliases=said["aliases"],
-        inputs={task: AttemptFolder(Path(path)) for task, path in said["inputs"].items()},
-        earlier=tuple(AttemptFolder(Path(path)) for path in said["earlier"]),
+        inputs={task: AttemptFolder(Path(path)) for task, path in said.get("inputs", {}).items()},
+        earlier=tuple(AttemptFolder(Path(path)) for path in said.get("earlier", [])),
+        local_buckets=_path(said, "local_buckets"),
+        buckets=said.get("buckets", {}),
+        base_model=said.get("base_model"),
+        weights=_path(said, "weights"),
+        models=_path(said, "models"),
+        limits=said.get("limits", {}),
     )
+
+
+def _path(said: Mapping[str, Any], name: str) -> Path | None:
+    return Path(said[name]) if said.get(name) else None
 
 
 def versions() -> dict[str, str]:
@@ -149,7 +172,7 @@ def validate(order: Order) -> dict[str, Any]:
 
     plan, base = _plan(order), _prepare(order)
     shards = order.folder.out / "shards"
-    built = build.build(plan, base.folder, shards, on_progress=_progress(order.folder))
+    built = build.build(_with_files(plan, order), base.folder, shards, on_progress=_progress(order.folder))
     named = {"name": base.name, "folder": str(base.folder), "sha256": base.sha256}
     return {**built.to_json(), "base": named, "shards": str(shards)}
 
@@ -184,19 +207,54 @@ def evaluate(order: Order) -> dict[str, Any]:
     )
 
 
-FUNCTIONS: Mapping[str, TaskFunction] = {"validate-dataset": validate, "tune": tune, "evaluate": evaluate}
+def serve(order: Order) -> dict[str, Any]:
+    """Answers requests with a base model and the adapters of models tuned on it, until it is told to stop."""
+    from tunesmith.engine import serve
+    from tunesmith.engine.continuous import Limits
+
+    return serve.serve(
+        order.folder,
+        base=_find(order),
+        base_models=order.base_models,
+        weights=order.weights,
+        models=order.models,
+        limits=Limits(**order.limits),
+    )
+
+
+FUNCTIONS: Mapping[str, TaskFunction] = {
+    "validate-dataset": validate,
+    "tune": tune,
+    "evaluate": evaluate,
+    "serve": serve,
+}
 
 
 def _plan(order: Order) -> TuningPlan:
     from tunesmith.spec import TuningPlan
 
+    assert order.plan is not None, f"the order of {order.task} names no plan"
     return TuningPlan.model_validate(folder.read_json(order.plan))
+
+
+def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
+    """The plan with its data as files of this machine: what lies in a bucket is copied here, once and whole."""
+    fetched = {}
+    for name in ("dataset", "evaluation_data"):
+        uri = getattr(plan.spec, name)
+        if uri is not None and "://" in uri:
+            from tunesmith.storage import Storage
+
+            storage = Storage(order.local_buckets or Path(), order.buckets)
+            fetched[name] = str(storage.fetch(uri, order.folder.out / "inputs" / name))
+    return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
 
 
 def _find(order: Order) -> BaseModel:
     from tunesmith import catalog
 
-    return catalog.find(_plan(order).base_model, order.aliases, order.base_models).base
+    name = _plan(order).base_model if order.base_model is None else order.base_model
+    return catalog.find(name, order.aliases, order.base_models).base
 
 
 def _prepare(order: Order) -> Prepared:

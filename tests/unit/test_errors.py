@@ -27,6 +27,7 @@ ALL = [cls for cls in _tree(TunesmithError) if cls.__module__ == TunesmithError.
         (errors.AlreadyExists, "ALREADY_EXISTS", 2, False),
         (errors.Aborted, "ABORTED", 2, False),
         (errors.PermissionDenied, "PERMISSION_DENIED", 2, False),
+        (errors.Unauthenticated, "UNAUTHENTICATED", 2, False),
         (errors.Cancelled, "CANCELLED", 3, False),
         (errors.ResourceExhausted, "RESOURCE_EXHAUSTED", 4, False),
         (errors.Unavailable, "UNAVAILABLE", 5, True),
@@ -40,7 +41,7 @@ def test_table_of_classes(cls: type[TunesmithError], status: str, exit_code: int
 
 
 def test_table_is_complete() -> None:
-    assert len(ALL) == 12
+    assert len(ALL) == 13
 
 
 @pytest.mark.parametrize("cls", ALL)

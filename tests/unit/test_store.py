@@ -11,10 +11,9 @@ import sqlalchemy as sa
 
 from making import make_plan, make_store
 from tunesmith import pipeline, resources
-from tunesmith import store as store_module
 from tunesmith.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from tunesmith.settings import Settings
-from tunesmith.store import Claim, Ending, Job, Store, open_store
+from tunesmith.store import Claim, Ending, Job, Model, Store, database, open_store, tables
 
 SUCCEEDED = Ending("succeeded")
 CRASHED = Ending("failed", {"status": "UNAVAILABLE", "message": "killed", "details": {}}, retryable=True)
@@ -44,7 +43,7 @@ def run_through(store: Store, upto: str = pipeline.UPLOAD) -> Claim:
     return found
 
 
-def register(store: Store, of_last: Claim) -> store_module.Model:
+def register(store: Store, of_last: Claim) -> Model:
     return store.register_model(of_last, labels={"a": "b"}, lineage={"x": 1}, metrics={"loss": 0.5}, now_s=4.0)
 
 
@@ -245,9 +244,9 @@ def test_second_model_of_a_job_is_impossible(store: Store) -> None:
     create(store)
     register(store, run_through(store))
     with store._writing() as connection:
-        row = dict(connection.execute(sa.select(store_module._models)).mappings().one()) | {"id": "7"}
-        with pytest.raises(sa.exc.IntegrityError, match="models"):
-            connection.execute(sa.insert(store_module._models).values(row))
+        row = dict(connection.execute(sa.select(tables.model_versions)).mappings().one()) | {"version_id": "2"}
+        with pytest.raises(sa.exc.IntegrityError, match="model_versions"):
+            connection.execute(sa.insert(tables.model_versions).values(row))
     assert len(store.models()) == 1
 
 
@@ -443,7 +442,7 @@ def test_migrations_make_the_tables_that_the_code_describes(store: Store) -> Non
     from alembic.runtime.migration import MigrationContext
 
     with store._reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), store_module._metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
 
 
 def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
@@ -456,7 +455,7 @@ def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_database_that_does_not_answer_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
     store = open_store(Settings(tmp_path))
     holder = sqlite3.connect(tmp_path / "tunesmith.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -471,6 +470,6 @@ def test_failed_transaction_leaves_nothing(store: Store) -> None:
     create(store)
     before = store.job("job"), store.events("job")
     with contextlib.suppress(ZeroDivisionError), store._writing() as connection:
-        connection.execute(sa.update(store_module._jobs).values(state="SUCCEEDED"))
+        connection.execute(sa.update(tables.jobs).values(state="SUCCEEDED"))
         _ = 1 / 0
     assert (store.job("job"), store.events("job")) == before

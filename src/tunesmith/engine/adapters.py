@@ -85,17 +85,22 @@ def load_tuned(tuned: Path, base: Prepared, device: Device) -> LanguageModel:
 
     FailedPrecondition if it was tuned on another base: an adapter beside the wrong weights would answer, and wrongly.
     """
+    refuse_another_base(tuned, base)
+    if not (tuned / "adapter_config.json").is_file():
+        return load(tuned, device)
+    model = load(base.folder, device)
+    put_beside(model.causal_lm, tuned)
+    return model
+
+
+def refuse_another_base(tuned: Path, base: Prepared) -> None:
+    """FailedPrecondition if the weights in `tuned` say that they belong to other base weights."""
     binding = tuned / BASE_FILE
     if binding.is_file() and (wanted := folder.read_json(binding))["sha256"] != base.sha256:
         raise FailedPrecondition(
             f"{tuned} was tuned on {wanted['name']} with hash {wanted['sha256'][:12]}; "
             f"{base.folder} has {base.sha256[:12]}: put the base model's old files back, or tune again"
         )
-    if not (tuned / "adapter_config.json").is_file():
-        return load(tuned, device)
-    model = load(base.folder, device)
-    put_beside(model.causal_lm, tuned)
-    return model
 
 
 def put_beside(causal_lm: Any, adapter: Path) -> Any:
@@ -104,6 +109,16 @@ def put_beside(causal_lm: Any, adapter: Path) -> Any:
 
     with _without_peft_advice():
         return PeftModel.from_pretrained(causal_lm, adapter, is_trainable=False)
+
+
+def room_beside(causal_lm: Any, adapter: Path, name: str) -> Any:
+    """As `put_beside`, under a name of one's own; the adapter's weights are still to be read, with `load_adapter`."""
+    from peft import PeftConfig, PeftModelForCausalLM
+
+    layout = PeftConfig.from_pretrained(adapter)
+    layout.inference_mode = True
+    with _without_peft_advice():
+        return PeftModelForCausalLM(causal_lm, layout, adapter_name=name)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

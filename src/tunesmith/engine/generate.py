@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,6 +24,24 @@ from tunesmith.errors import InvalidArgument
 
 MAX_BATCH = 8
 
+# Below this the most likely token has all of the probability in float32, and quotients overflow a little further down.
+_COLDEST = 1e-4
+# A nucleus of 0.95 rarely has more tokens; looking for them costs a tenth of sorting a vocabulary.
+_USUAL_NUCLEUS = 1024
+
+
+class Sampling(NamedTuple):
+    """How a token is drawn. Temperature 0 is greedy; None and 1.0 leave the others out."""
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    """Only from so many of the most likely."""
+    top_p: float = 1.0
+    """Only from the most likely that together have this probability, after top_k."""
+
+
+GREEDY = Sampling()
+
 
 class Generator:
     """A loaded model that answers."""
@@ -32,8 +50,7 @@ class Generator:
         self._model = model
         self._renderer = renderer
         self._context_tokens = context_tokens
-        # Decoding has one query row against a cache: the flat attention of training is not made for it.
-        model.causal_lm.set_attn_implementation("sdpa" if model.causal_lm._supports_sdpa else "eager")
+        set_for_decoding(model)
 
     @classmethod
     def load(
@@ -83,20 +100,15 @@ class Generator:
         stop: Sequence[str] = (),
     ) -> Iterator[str]:
         """The answer in pieces as it is made; a piece never ends inside a character or a possible stop text."""
-        tokens: list[int] = []
-        sent = 0
+        answer = Answer(self._renderer, stop)
         prompt = self._prompt(conversation, max_output_tokens)
         for (token,) in self._decode([prompt], max_output_tokens, temperature, seed, stop):
             if token is not None:
-                tokens.append(token)
-            text = cut(self._renderer.decode(tokens), stop)
-            safe = len(text) - _unfinished(text, stop)
-            if safe > sent:
-                yield text[sent:safe]
-                sent = safe
-        text = cut(self._renderer.decode(tokens), stop)
-        if len(text) > sent:
-            yield text[sent:]
+                answer.add(token)
+            if piece := answer.piece():
+                yield piece
+        if rest := answer.rest():
+            yield rest
 
     def _prompt(self, conversation: Conversation, max_output_tokens: int) -> list[int]:
         if max_output_tokens < 1:
@@ -136,7 +148,7 @@ class Generator:
                 use_cache=True,
                 logits_to_keep=1,
             )
-            chosen = _choose(output.logits[:, -1].float(), temperature, random)
+            chosen = choose(output.logits[:, -1].float(), Sampling(temperature), random)
             made: list[int | None] = []
             for i, token in enumerate(chosen.tolist()):
                 done[i] = done[i] or token in self._renderer.end_of_turn_ids
@@ -158,10 +170,66 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text[: min(ends)] if ends else text
 
 
-def _choose(logits_RV: torch.Tensor, temperature: float, random: torch.Generator) -> torch.Tensor:
-    if temperature == 0:
+class Answer:
+    """One answer as its tokens come: its text so far, and what of it can no longer change."""
+
+    def __init__(self, renderer: Renderer, stop: Sequence[str]) -> None:
+        self._renderer = renderer
+        self._stop = stop
+        self._sent = 0
+        self.tokens: list[int] = []
+        self.text = ""
+        """Up to the first stop text."""
+        self.stopped = False
+        """Whether a stop text has come."""
+
+    def add(self, token: int) -> None:
+        """One token more; never one that ends a turn."""
+        self.tokens.append(token)
+        whole = self._renderer.decode(self.tokens)
+        self.text = cut(whole, self._stop)
+        self.stopped = self.text != whole
+
+    def piece(self) -> str:
+        """What may be sent now; ends neither inside a character nor inside what may become a stop text."""
+        return self._send(len(self.text) - _unfinished(self.text, self._stop))
+
+    def rest(self) -> str:
+        """What is left when no token comes any more."""
+        return self._send(len(self.text))
+
+    def _send(self, end: int) -> str:
+        start, self._sent = self._sent, max(self._sent, end)
+        return self.text[start:end]
+
+
+def set_for_decoding(model: LanguageModel) -> None:
+    """Decoding has one query row against a cache: the flat attention of training is not made for it."""
+    model.causal_lm.set_attn_implementation("sdpa" if model.causal_lm._supports_sdpa else "eager")
+
+
+def choose(logits_RV: torch.Tensor, sampling: Sampling, random: torch.Generator) -> torch.Tensor:
+    """The next token of each of R rows: the most likely one, or one drawn from what `sampling` leaves."""
+    if sampling.temperature == 0:
         return logits_RV.argmax(-1)
-    return torch.multinomial(torch.softmax(logits_RV / temperature, -1), 1, generator=random)[:, 0]
+    temperature = max(sampling.temperature, _COLDEST)
+    probabilities_RV = torch.softmax((logits_RV - logits_RV.amax(-1, keepdim=True)) / temperature, -1)
+    if sampling.top_k is not None:
+        likely_RK = probabilities_RV.topk(min(sampling.top_k, probabilities_RV.shape[-1])).values
+        probabilities_RV = probabilities_RV.where(probabilities_RV >= likely_RK[:, -1:], 0.0)
+    if sampling.top_p < 1:
+        probabilities_RV = probabilities_RV.where(probabilities_RV >= _nucleus(probabilities_RV, sampling.top_p), 0.0)
+    return torch.multinomial(probabilities_RV, 1, generator=random)[:, 0]
+
+
+def _nucleus(probabilities_RV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """The smallest probability among the most likely tokens that together have `top_p` of all, of each row (R x 1)."""
+    enough_R1 = probabilities_RV.sum(-1, keepdim=True) * top_p
+    likely_RK = probabilities_RV.topk(min(_USUAL_NUCLEUS, probabilities_RV.shape[-1])).values
+    if bool((likely_RK.sum(-1, keepdim=True) < enough_R1).any()):
+        likely_RK = probabilities_RV.sort(-1, descending=True).values
+    before_RK = likely_RK.cumsum(-1) - likely_RK
+    return likely_RK.masked_fill(before_RK >= enough_R1, torch.inf).amin(-1, keepdim=True)
 
 
 def _unfinished(text: str, stop: Sequence[str]) -> int:

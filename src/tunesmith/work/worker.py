@@ -39,6 +39,7 @@ from tunesmith.errors import (
 from tunesmith.folder import AttemptFolder, JobFolder
 from tunesmith.settings import Settings
 from tunesmith.store import Claim, Ending, Job, Store
+from tunesmith.work.deploy import Deployments
 from tunesmith.work.executors import Executor, LocalExecutor, Status
 from tunesmith.work.publish import Published, publish, remove_leftovers
 
@@ -81,21 +82,28 @@ def work(
     stop: threading.Event | None = None,
     executor: Executor | None = None,
     timing: Timing = DEFAULT_TIMING,
+    serves: bool = False,
 ) -> None:
     """Runs jobs until `stop` is set; or until there is nothing to do; or until `only_job` has come to rest.
 
     only_job   no other job is touched; returns too when a stop has paused it, or another worker has it
     on_change  told of every change of `only_job` that this worker sees, by whomever it was made
+    serves     whether the models that are asked for and deployed are served by this worker too
     stop       what runs is asked to save and leave. `only_job` is then PAUSED; any other job goes on where it was
                with the next worker
     """
     stop = stop or threading.Event()
     runner = executor or LocalExecutor(os.environ)
     worker = Worker(settings, store, runner, timing, only_job, on_change)
+    deployments = Deployments(settings, store, runner, worker.name, _is_dead) if serves else None
     backoff_s = timing.poll_s
     while True:
         try:
+            if deployments is not None and not stop.is_set():
+                deployments.turn()
             if worker.turn(stopping=stop.is_set(), until_idle=until_idle):
+                if deployments is not None:
+                    deployments.stop()
                 return
             backoff_s = timing.poll_s
         except Unavailable as error:
@@ -210,7 +218,12 @@ class Worker:
         others = self.store.workers(self.only_job) - {self.name}
         dead = [other for other in others if _is_dead(other)]
         return self.store.claim(
-            self.name, now_s=time.time(), lease_s=self.timing.lease_s, only_job=self.only_job, dead=dead
+            self.name,
+            now_s=time.time(),
+            lease_s=self.timing.lease_s,
+            only_job=self.only_job,
+            dead=dead,
+            capacity=self.settings.pools,
         )
 
     def _take(self, claim: Claim) -> None:
@@ -239,6 +252,8 @@ class Worker:
             "plan": str(of_job.spec),
             "base_models": str(self.settings.base_models),
             "aliases": dict(self.settings.aliases),
+            "local_buckets": str(self.settings.local_buckets),
+            "buckets": dict(self.settings.buckets),
             "inputs": {
                 t.name: str(of_job.attempt(t.name, t.attempt).root) for t in job.tasks if t.state == "SUCCEEDED"
             },
@@ -260,6 +275,8 @@ class Worker:
         if claim.task in pipeline.PROCESS_TASKS:
             handle = self.executor.start(attempt)
             return _Process(self.executor, handle, self.timing.kill_grace_s), handle
+        if claim.task == pipeline.DEPLOY:
+            return _Deployment(), str(attempt.root)
         inputs = {task: AttemptFolder(Path(path)) for task, path in order["inputs"].items()}
         name, target = self.store.model_name(job), self.store.model_folder(job)
         now_s = time.time()
@@ -359,6 +376,8 @@ class Worker:
                 metrics=published.metrics,
                 now_s=time.time(),
             )
+        elif ending.outcome == "succeeded" and claim.task == pipeline.DEPLOY:
+            self.store.deploy_model_of_job(claim, now_s=time.time())
         else:
             self.store.settle(claim, ending, now_s=time.time())
         log.info("settled job=%s task=%s outcome=%s", claim.job, claim.task, ending.outcome)
@@ -423,6 +442,19 @@ class _Upload:
         except BaseException as error:  # noqa: BLE001 (settled by the worker's thread)
             self.error = error
             self._log_file.write_text(traceback.format_exc(), "utf-8")
+
+
+class _Deployment:
+    """The task deploy-llm-model: all of it is the transaction that settles it."""
+
+    def poll(self) -> Status:
+        return Status("exited", 0)
+
+    def end(self) -> None:
+        """Nothing runs."""
+
+    def error_of(self, watch: Watch, status: Status) -> TunesmithError | None:
+        return None
 
 
 def _unexplained(where: str, attempt: AttemptFolder, status: Status) -> TunesmithError:

@@ -1,0 +1,98 @@
+"""Who calls, and what they may do: bearer keys scoped to a project, or nobody but this machine.
+
+While no key is in force the server is for this machine's users alone (it then listens on loopback only), and a request
+must name this machine as its host: a web page that makes a browser call it under another name is refused. Once there
+is a key, every request needs one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from tunesmith.errors import PermissionDenied, Unauthenticated
+from tunesmith.resources import Role
+from tunesmith.store import Store
+
+_RANK: dict[Role, int] = {"viewer": 0, "tuner": 1, "admin": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls."""
+
+    project: str | None
+    """The only project that may be touched; None: every project."""
+    role: Role
+
+    def check(self, project: str | None, role: Role) -> None:
+        """PermissionDenied unless this role, or a higher one, is held in that project (None: in every project)."""
+        if self.project is not None and project != self.project:
+            raise PermissionDenied(f"this key is for project {self.project}, not for {project or 'every project'}")
+        if _RANK[self.role] < _RANK[role]:
+            raise PermissionDenied(f"this takes the role {role}; this key has the role {self.role}")
+
+
+async def principal(request: Request) -> Principal:
+    """Who calls; Unauthenticated without a key that is in force, once there are keys."""
+    return await run_in_threadpool(_principal, request)
+
+
+def viewer(request: Request, caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    """The caller, who may look at the project in the path."""
+    return _checked(request, caller, "viewer")
+
+
+def tuner(request: Request, caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    """The caller, who may submit, change and predict in the project in the path."""
+    return _checked(request, caller, "tuner")
+
+
+def admin(request: Request, caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    """The caller, who may do everything in the project in the path; without one in it, in every project."""
+    return _checked(request, caller, "admin")
+
+
+def _checked(request: Request, caller: Principal, role: Role) -> Principal:
+    project = request.path_params.get("project")
+    if project is None and role != "admin":
+        caller.check(caller.project, role)
+    else:
+        caller.check(project, role)
+    return caller
+
+
+def _principal(request: Request) -> Principal:
+    store: Store = request.app.state.store
+    if "key" in request.query_params or "access_token" in request.query_params:
+        raise Unauthenticated("a key in the URL ends up in logs; send it as `Authorization: Bearer KEY`")
+    if not store.has_keys():
+        _refuse_foreign_host(request)
+        return Principal(None, "admin")
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret:
+        raise Unauthenticated("this server wants a key: send it as `Authorization: Bearer KEY`")
+    key = store.key_of(secret.strip())
+    if key is None:
+        raise Unauthenticated("no key in force has this secret; `tunesmith keys create` makes one")
+    return Principal(key.project, key.role)
+
+
+def _refuse_foreign_host(request: Request) -> None:
+    host = (request.url.hostname or "").rstrip(".")
+    if host == "localhost" or _is_loopback(host):
+        return
+    raise PermissionDenied(
+        f"without keys this server answers to localhost only, not to {host!r}; `tunesmith keys create` makes a key"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,390 @@
+"""Endpoints: what is deployed where, who gets which share of the traffic, and the routes that predict.
+
+Deploying writes a row; the worker keeps the serving processes that deployed models need. A prediction goes to one
+deployed model by the traffic split, or to a publisher's model; a name that is not known is never answered by another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from tunesmith import filters, resources
+from tunesmith.api import auth, models, operations, predictions
+from tunesmith.api.auth import Principal
+from tunesmith.api.predictions import Target
+from tunesmith.api.wire import (
+    Wire,
+    body_of,
+    documented,
+    page_token,
+    parse_json,
+    present,
+    query_of,
+    read_as,
+    read_body,
+    timestamp,
+)
+from tunesmith.errors import FailedPrecondition, InvalidArgument, NotFound
+from tunesmith.resources import EndpointName, Kind
+from tunesmith.store import DeployedModel, Endpoint, Store, Wanted, server_of
+
+PARENT = "/v1/projects/{project}/locations/{location}/endpoints"
+_PUBLISHER = "/projects/{project}/locations/{location}/publishers/google/models/{model}"
+
+router = APIRouter(tags=["endpoints"])
+
+Viewer = Annotated[Principal, Depends(auth.viewer)]
+Tuner = Annotated[Principal, Depends(auth.tuner)]
+
+
+class EndpointBody(Wire):
+    """An endpoint as a client sends it. What only the server fills in is taken and not looked at."""
+
+    display_name: str = ""
+    description: str = ""
+    labels: dict[str, str] | None = None
+    traffic_split: dict[str, int] | None = None
+    name: Any = None
+    etag: Any = None
+    create_time: Any = None
+    update_time: Any = None
+    deployed_models: Any = None
+    network: str = ""
+    encryption_spec: dict[str, Any] | None = None
+    dedicated_endpoint_enabled: bool = False
+    enable_private_service_connect: bool = False
+
+
+class DeployedModelBody(Wire):
+    """A model to deploy. Resources are given back as they came: a serving process takes what the machine has."""
+
+    model: str
+    id: str = ""
+    display_name: str = ""
+    model_version_id: Any = None
+    dedicated_resources: dict[str, Any] | None = None
+    automatic_resources: dict[str, Any] | None = None
+    shared_resources: str = ""
+    service_account: str = ""
+    enable_access_logging: bool = False
+    disable_container_logging: bool = False
+    enable_container_logging: bool = False
+    create_time: Any = None
+
+
+class Deploy(Wire):
+    """The body of :deployModel."""
+
+    deployed_model: DeployedModelBody
+    traffic_split: dict[str, int] | None = None
+
+
+class Undeploy(Wire):
+    """The body of :undeployModel."""
+
+    deployed_model_id: str
+    traffic_split: dict[str, int] | None = None
+
+
+@router.post(PARENT, openapi_extra=documented(EndpointBody))
+def create_endpoint(
+    request: Request,
+    caller: Tuner,
+    project: str,
+    location: str,
+    body: Annotated[EndpointBody, Depends(body_of(EndpointBody))],
+    endpoint_id: Annotated[str | None, Query(alias="endpointId")] = None,
+) -> dict[str, Any]:
+    """A new endpoint with nothing on it."""
+    store: Store = request.app.state.store
+    if not 0 < len(body.display_name) <= models.MAX_NAME:
+        raise InvalidArgument.of("displayName", f"must have 1 to {models.MAX_NAME} characters")
+    resources.check_labels(body.labels or {})
+    if endpoint_id is not None:
+        resources.parse_endpoint_name(str(EndpointName(project, location, endpoint_id)))
+    made = store.create_endpoint(
+        project,
+        location,
+        display_name=body.display_name,
+        description=body.description,
+        labels=body.labels,
+        endpoint_id=endpoint_id,
+    )
+    response = operations.message("Endpoint", **to_wire(made))
+    return operations.done(store, project, location, "CreateEndpointOperationMetadata", response)
+
+
+@router.get(PARENT)
+def list_endpoints(
+    request: Request,
+    caller: Viewer,
+    project: str,
+    location: str,
+    filter_text: Annotated[str | None, Query(alias="filter")] = None,
+    order_by: Annotated[str | None, Query(alias="orderBy")] = None,
+    page_size: Annotated[int | None, Query(alias="pageSize")] = None,
+    token: Annotated[str | None, Query(alias="pageToken")] = None,
+) -> JSONResponse:
+    """Endpoints of a project in a region, newest first unless another order is asked for."""
+    store: Store = request.app.state.store
+    parent = f"projects/{project}/locations/{location}/endpoints"
+    query = query_of(
+        parent=parent,
+        page_size=page_size,
+        page_token=token,
+        filter_text=filter_text,
+        order_by=order_by,
+        convert=_filter_value,
+    )
+    page = store.list_endpoints(project, location, query)
+    following = page_token(parent, filter_text, order_by, page.next_position)
+    return JSONResponse(present(endpoints=[to_wire(one) for one in page.rows], nextPageToken=following))
+
+
+@router.get(PARENT + "/{endpoint}")
+def get_endpoint(request: Request, caller: Viewer, project: str, location: str, endpoint: str) -> JSONResponse:
+    """An endpoint, with what is deployed on it."""
+    return JSONResponse(to_wire(_find(request.app.state.store, project, location, endpoint)))
+
+
+@router.patch(PARENT + "/{endpoint}", openapi_extra=documented(EndpointBody))
+async def update_endpoint(
+    request: Request,
+    caller: Tuner,
+    project: str,
+    location: str,
+    endpoint: str,
+    update_mask: Annotated[str, Query(alias="updateMask")] = "",
+) -> JSONResponse:
+    """Changes an endpoint's display name, description, labels or traffic split."""
+    body = read_as(EndpointBody, parse_json(await read_body(request)))
+    return JSONResponse(await run_in_threadpool(_update, request, body, project, location, endpoint, update_mask))
+
+
+def _update(
+    request: Request, body: EndpointBody, project: str, location: str, endpoint: str, update_mask: str
+) -> dict[str, Any]:
+    store: Store = request.app.state.store
+    known = ("display_name", "description", "labels", "traffic_split")
+    masks = {filters.snake_case(part.strip()).partition(".")[0] for part in update_mask.split(",") if part.strip()}
+    if not masks <= set(known):
+        raise InvalidArgument.of("updateMask", "can name displayName, description, labels and trafficSplit")
+    chosen = masks or {name for name in known if name in body.model_fields_set}
+    resources.check_labels(body.labels or {})
+    values = {name: getattr(body, name) or ({} if name in ("labels", "traffic_split") else "") for name in chosen}
+    found = _find(store, project, location, endpoint)
+    return to_wire(store.update_endpoint(found.name, values))
+
+
+@router.delete(PARENT + "/{endpoint}")
+def delete_endpoint(request: Request, caller: Tuner, project: str, location: str, endpoint: str) -> dict[str, Any]:
+    """Deletes an endpoint with nothing on it."""
+    store: Store = request.app.state.store
+    store.delete_endpoint(_find(store, project, location, endpoint).name)
+    return operations.done(store, project, location, "DeleteOperationMetadata", operations.EMPTY)
+
+
+@router.post(PARENT + "/{endpoint}:deployModel", openapi_extra=documented(Deploy))
+def deploy_model(
+    request: Request,
+    caller: Tuner,
+    project: str,
+    location: str,
+    endpoint: str,
+    body: Annotated[Deploy, Depends(body_of(Deploy))],
+) -> dict[str, Any]:
+    """Puts a model's version on an endpoint. In the traffic split, "0" is the one that is being deployed."""
+    store: Store = request.app.state.store
+    found, asked = _find(store, project, location, endpoint), body.deployed_model
+    plain = resources.parse_model_name(asked.model)
+    if (plain.project, plain.location) != (project, location):
+        raise InvalidArgument.of("deployedModel.model", f"must be of projects/{project}/locations/{location}")
+    kept = asked.model_dump(by_alias=True, exclude_none=True, include={"dedicated_resources", "automatic_resources"})
+    version = asked.model.partition("@")[2]
+    deployed = store.deploy_model(
+        found.name,
+        models.find(store, project, location, plain.id + (f"@{version}" if version else "")).name
+        + (f"@{version}" if version else ""),
+        display_name=asked.display_name,
+        request=kept,
+        traffic_split=body.traffic_split,
+    )
+    response = operations.message("DeployModelResponse", deployedModel=_deployed(deployed))
+    return operations.done(store, project, location, "DeployModelOperationMetadata", response)
+
+
+@router.post(PARENT + "/{endpoint}:undeployModel", openapi_extra=documented(Undeploy))
+def undeploy_model(
+    request: Request,
+    caller: Tuner,
+    project: str,
+    location: str,
+    endpoint: str,
+    body: Annotated[Undeploy, Depends(body_of(Undeploy))],
+) -> dict[str, Any]:
+    """Takes a model off an endpoint."""
+    store: Store = request.app.state.store
+    found = _find(store, project, location, endpoint)
+    store.undeploy_model(found.name, body.deployed_model_id, traffic_split=body.traffic_split)
+    response = operations.message("UndeployModelResponse")
+    return operations.done(store, project, location, "UndeployModelOperationMetadata", response)
+
+
+# Predicting.
+
+
+async def predict_at_endpoint(
+    request: Request, caller: Tuner, project: str, location: str, endpoint: str
+) -> JSONResponse:
+    """Predictions of a deployed model."""
+    target = await run_in_threadpool(_target, request, project, location, endpoint)
+    return JSONResponse(await predictions.predict(request, target, await _body(request)))
+
+
+async def predict_of_publisher(
+    request: Request, caller: Tuner, project: str, location: str, model: str
+) -> JSONResponse:
+    """Predictions of a publisher's model: of the base model that stands for it here."""
+    target = await run_in_threadpool(_publisher_target, request, model)
+    return JSONResponse(await predictions.predict(request, target, await _body(request)))
+
+
+async def stream_at_endpoint(
+    request: Request, caller: Tuner, project: str, location: str, endpoint: str
+) -> StreamingResponse:
+    """One prediction of a deployed model in pieces: a JSON array that grows."""
+    target = await run_in_threadpool(_target, request, project, location, endpoint)
+    return await _stream(request, target)
+
+
+async def stream_of_publisher(
+    request: Request, caller: Tuner, project: str, location: str, model: str
+) -> StreamingResponse:
+    """One prediction of a publisher's model in pieces: a JSON array that grows."""
+    return await _stream(request, await run_in_threadpool(_publisher_target, request, model))
+
+
+async def count_at_endpoint(
+    request: Request, caller: Viewer, project: str, location: str, endpoint: str
+) -> JSONResponse:
+    """How many tokens instances have for a deployed model."""
+    target = await run_in_threadpool(_target, request, project, location, endpoint)
+    return JSONResponse(await predictions.count_tokens(request, target, await _body(request)))
+
+
+async def count_of_publisher(request: Request, caller: Viewer, project: str, location: str, model: str) -> JSONResponse:
+    """How many tokens instances have for a publisher's model."""
+    target = await run_in_threadpool(_publisher_target, request, model)
+    return JSONResponse(await predictions.count_tokens(request, target, await _body(request)))
+
+
+_TENSORS = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+for _version in ("/v1", "/v1beta1"):
+    for _verb, _at_endpoint, _of_publisher in (
+        ("predict", predict_at_endpoint, predict_of_publisher),
+        ("serverStreamingPredict", stream_at_endpoint, stream_of_publisher),
+        ("countTokens", count_at_endpoint, count_of_publisher),
+    ):
+        for _path, _route in (
+            (PARENT.removeprefix("/v1") + "/{endpoint}", _at_endpoint),
+            (_PUBLISHER, _of_publisher),
+        ):
+            router.add_api_route(
+                f"{_version}{_path}:{_verb}",
+                _route,
+                methods=["POST"],
+                operation_id=f"{_route.__name__}_{_version[1:]}",
+                openapi_extra=_TENSORS,
+                response_model=None,
+            )
+
+
+async def _stream(request: Request, target: Target) -> StreamingResponse:
+    chunks = await predictions.stream(request, target, await _body(request))
+    return StreamingResponse(chunks, media_type="application/json")
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    body = parse_json(await read_body(request))
+    if not isinstance(body, Mapping):
+        raise InvalidArgument.of("body", "must be a JSON object")
+    return body
+
+
+def _target(request: Request, project: str, location: str, endpoint: str) -> Target:
+    """One of the models deployed at the endpoint, drawn by the traffic split."""
+    store: Store = request.app.state.store
+    found = _find(store, project, location, endpoint)
+    shares = {key: share for key, share in found.traffic_split.items() if share > 0}
+    if not shares:
+        raise FailedPrecondition(f"Endpoint `{found.name}` doesn't have traffic_split: no model is deployed on it")
+    (drawn,) = random.choices(list(shares), list(shares.values()))
+    deployed = next(d for d in found.deployed_models if d.id == drawn)
+    model = store.model(f"{deployed.model}@{deployed.version_id}")
+    plan = model.lineage.get("plan", {})
+    kind: Kind = "chat" if (plan.get("kind") or model.lineage.get("data", {}).get("kind")) == "chat" else "generation"
+    context = plan.get("spec", {}).get("default_context", "")
+    return Target(server_of(model), kind, model, context=context, deployed_id=deployed.id)
+
+
+def _publisher_target(request: Request, model: str) -> Target:
+    found = models.publisher_model(model, request.app.state.settings)
+    kind: Kind = found.reference.kind if found.reference else "generation"
+    return Target(Wanted(found.base.name, found.base.name), kind, None)
+
+
+# An endpoint as it goes out.
+
+
+def to_wire(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as Vertex spells it."""
+    return {
+        **present(
+            name=endpoint.name,
+            displayName=endpoint.display_name,
+            description=endpoint.description or None,
+            labels=dict(endpoint.labels),
+            createTime=timestamp(endpoint.create_time),
+            updateTime=timestamp(endpoint.update_time),
+            etag=f"{endpoint.update_time:.6f}",
+        ),
+        "deployedModels": [_deployed(d) for d in endpoint.deployed_models],
+        "trafficSplit": dict(endpoint.traffic_split),
+    }
+
+
+def _deployed(deployed: DeployedModel) -> dict[str, Any]:
+    return present(
+        id=deployed.id,
+        model=deployed.model,
+        modelVersionId=deployed.version_id,
+        displayName=deployed.display_name,
+        createTime=timestamp(deployed.create_time),
+        **deployed.request,
+    )
+
+
+def _find(store: Store, project: str, location: str, endpoint: str) -> Endpoint:
+    name = f"projects/{project}/locations/{location}/endpoints/{endpoint}"
+    try:
+        return store.endpoint(name)
+    except (NotFound, InvalidArgument) as error:
+        raise NotFound(f"Endpoint `{name}` is not found.", name=name) from error
+
+
+def _filter_value(field: str, text: str) -> filters.Value:
+    if field.endswith("_time"):
+        return datetime.fromisoformat(text).timestamp()
+    return text.rpartition("/")[2] if field in ("name", "endpoint") else text

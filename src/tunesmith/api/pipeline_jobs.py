@@ -1,0 +1,407 @@
+"""pipelineJobs: create, get, list, cancel, delete, the batch verbs, and a job as it runs (watch).
+
+A request writes into the store and returns; workers do the rest. What goes out is made here from a stored job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from tunesmith import filters, folder, pipeline, resources
+from tunesmith.api import auth, operations, templates
+from tunesmith.api.auth import Principal
+from tunesmith.api.tuning_request import PipelineJobBody, understand
+from tunesmith.api.wire import (
+    Wire,
+    body_of,
+    documented,
+    masked,
+    page_token,
+    parse_json,
+    present,
+    query_of,
+    read_as,
+    read_body,
+    status_of,
+    timestamp,
+)
+from tunesmith.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, TunesmithError
+from tunesmith.folder import JobFolder
+from tunesmith.resources import JobName
+from tunesmith.settings import Settings
+from tunesmith.store import Job, Store, Task
+
+MAX_BATCH = 32
+WATCH_INTERVAL_S = 0.5
+_STATE = "PIPELINE_STATE_"
+PARENT = "/v1/projects/{project}/locations/{location}/pipelineJobs"
+
+router = APIRouter(tags=["pipelineJobs"])
+
+Viewer = Annotated[Principal, Depends(auth.viewer)]
+Tuner = Annotated[Principal, Depends(auth.tuner)]
+
+
+class Names(Wire):
+    """Which jobs a batch verb is for."""
+
+    names: list[str]
+
+
+class Nothing(Wire):
+    """An empty body."""
+
+
+@router.post(PARENT, openapi_extra=documented(PipelineJobBody))
+async def create_pipeline_job(
+    request: Request,
+    caller: Tuner,
+    project: str,
+    location: str,
+    job_id: Annotated[str | None, Query(alias="pipelineJobId")] = None,
+) -> JSONResponse:
+    """Submits a tuning job. The same id with the same body is the same job; with another body it is a conflict."""
+    raw = parse_json(await read_body(request))
+    body = read_as(PipelineJobBody, raw)
+    return JSONResponse(await run_in_threadpool(_create, request, body, raw, project, location, job_id))
+
+
+def _create(
+    request: Request, body: PipelineJobBody, raw: Mapping[str, Any], project: str, location: str, job_id: str | None
+) -> dict[str, Any]:
+    settings, store = _of(request)
+    if job_id is not None:
+        resources.check_job_id(job_id)
+    asked = understand(body, raw, project, location, settings)
+    _refuse_without_quota(settings, asked.plan.spec.accelerator_type, asked.asked.units)
+    _refuse_foreign_tensorboard(body, project, location)
+    chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
+    return to_wire(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
+
+
+# Before the plain GET, whose path would match it too.
+@router.get(
+    PARENT + "/{job}:watch",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
+)
+async def watch_pipeline_job(
+    request: Request, caller: Viewer, project: str, location: str, job: str
+) -> StreamingResponse:
+    """A job as it runs, until it rests: events `state`, `metrics` (a line of metrics.jsonl) and `log` (a line)."""
+    settings, store = _of(request)
+    found = await run_in_threadpool(_job, store, project, location, job)
+    return StreamingResponse(_events(settings, store, found.id), media_type="text/event-stream")
+
+
+@router.get(PARENT + "/{job}")
+def get_pipeline_job(request: Request, caller: Viewer, project: str, location: str, job: str) -> JSONResponse:
+    """A job, with its tasks."""
+    _, store = _of(request)
+    return JSONResponse(to_wire(_job(store, project, location, job), store))
+
+
+@router.get(PARENT)
+def list_pipeline_jobs(
+    request: Request,
+    caller: Viewer,
+    project: str,
+    location: str,
+    filter_text: Annotated[str | None, Query(alias="filter")] = None,
+    order_by: Annotated[str | None, Query(alias="orderBy")] = None,
+    page_size: Annotated[int | None, Query(alias="pageSize")] = None,
+    token: Annotated[str | None, Query(alias="pageToken")] = None,
+    read_mask: Annotated[str, Query(alias="readMask")] = "",
+) -> JSONResponse:
+    """Jobs of a project in a region, newest first unless another order is asked for; without their tasks."""
+    _, store = _of(request)
+    parent = f"projects/{project}/locations/{location}/pipelineJobs"
+    query = query_of(
+        parent=parent,
+        page_size=page_size,
+        page_token=token,
+        filter_text=filter_text,
+        order_by=order_by,
+        convert=_filter_value,
+    )
+    page = store.list_jobs(project, location, query)
+    jobs = [masked(to_wire(job, store, detail=False), read_mask) for job in page.rows]
+    following = page_token(parent, filter_text, order_by, page.next_position)
+    return JSONResponse(present(pipelineJobs=jobs, nextPageToken=following))
+
+
+@router.post(PARENT + "/{job}:cancel")
+def cancel_pipeline_job(request: Request, caller: Tuner, project: str, location: str, job: str) -> dict[str, Any]:
+    """Asks for a job's end; it is CANCELLING until what runs has stopped. Twice is once."""
+    _, store = _of(request)
+    store.request_cancel(_job(store, project, location, job).id)
+    return {}
+
+
+@router.delete(PARENT + "/{job}")
+def delete_pipeline_job(request: Request, caller: Tuner, project: str, location: str, job: str) -> dict[str, Any]:
+    """Deletes a job that has ended, with its folder. The model that it made stays."""
+    settings, store = _of(request)
+    _delete(settings, store, [_job(store, project, location, job)])
+    return operations.done(store, project, location, "DeleteOperationMetadata", operations.EMPTY)
+
+
+@router.post(PARENT + ":batchDelete", openapi_extra=documented(Names))
+def batch_delete_pipeline_jobs(
+    request: Request, caller: Tuner, project: str, location: str, body: Annotated[Names, Depends(body_of(Names))]
+) -> dict[str, Any]:
+    """Deletes up to 32 jobs, all or none."""
+    settings, store = _of(request)
+    jobs = [_job_of_batch(store, project, location, name) for name in _names(body)]
+    before = [to_wire(job, store) for job in jobs]
+    _delete(settings, store, jobs)
+    response = operations.message("BatchDeletePipelineJobsResponse", pipelineJobs=before)
+    return operations.done(store, project, location, "DeleteOperationMetadata", response)
+
+
+@router.post(PARENT + ":batchCancel", openapi_extra=documented(Names))
+def batch_cancel_pipeline_jobs(
+    request: Request, caller: Tuner, project: str, location: str, body: Annotated[Names, Depends(body_of(Names))]
+) -> dict[str, Any]:
+    """Cancels up to 32 jobs; those that have ended are left as they are."""
+    _, store = _of(request)
+    jobs = [_job_of_batch(store, project, location, name) for name in _names(body)]
+    cancelled = []
+    for job in jobs:
+        try:
+            cancelled.append(to_wire(store.request_cancel(job.id), store))
+        except FailedPrecondition:
+            continue
+    response = operations.message("BatchCancelPipelineJobsResponse", pipelineJobs=cancelled)
+    return operations.done(store, project, location, "BatchCancelPipelineJobsOperationMetadata", response)
+
+
+# A job as it goes out.
+
+
+def to_wire(job: Job, store: Store, *, detail: bool = True) -> dict[str, Any]:
+    """The job as Vertex spells it; `detail`: with its tasks."""
+    asked = dict(job.request)
+    template = templates.of_pipeline(asked.get("pipelineName", "")) or templates.TEMPLATES[0]
+    number = resources.project_number(job.project)
+    return present(
+        name=job.name,
+        displayName=job.display_name,
+        createTime=timestamp(job.create_time),
+        startTime=timestamp(job.start_time),
+        endTime=timestamp(job.end_time),
+        updateTime=timestamp(job.update_time),
+        pipelineSpec=asked.get("pipelineSpec") or templates.spec_of(template),
+        state=_STATE + job.state,
+        jobDetail=_detail(job, store) if detail else None,
+        error=status_of(job.error),
+        labels={**asked.get("labels", {}), "vertex-ai-pipelines-run-billing-id": str(_task_id(job, "billing"))},
+        runtimeConfig=asked.get("runtimeConfig"),
+        encryptionSpec=asked.get("encryptionSpec"),
+        serviceAccount=asked.get("serviceAccount") or f"{number}-compute@developer.gserviceaccount.com",
+        network=asked.get("network"),
+        reservedIpRanges=asked.get("reservedIpRanges"),
+        templateUri=asked.get("templateUri"),
+        templateMetadata={"version": templates.version_of(template)} if asked.get("templateUri") else None,
+    )
+
+
+def _detail(job: Job, store: Store) -> dict[str, Any]:
+    root = _task_id(job, "root")
+    made = _outputs(job, store)
+    of_root = {
+        "name": f"{job.name}/executions/{root}",
+        "displayName": job.job_id,
+        "schemaTitle": "system.Run",
+        "schemaVersion": "0.0.1",
+        "metadata": made,
+        **({"state": "COMPLETE"} if job.state == "SUCCEEDED" else {}),
+    }
+    run = present(
+        taskId=str(root),
+        taskName=job.job_id,
+        createTime=timestamp(job.create_time),
+        startTime=timestamp(job.start_time),
+        endTime=timestamp(job.end_time),
+        state=_run_state(job),
+        execution=of_root,
+        error=status_of(job.error),
+    )
+    return {"taskDetails": [run, *[_task(job, task, root, made) for task in job.tasks]]}
+
+
+def _task(job: Job, task: Task, root: int, made: Mapping[str, str]) -> dict[str, Any]:
+    number = _task_id(job, task.name)
+    carries = task.name in (pipeline.UPLOAD, pipeline.DEPLOY) and task.state == "SUCCEEDED"
+    execution = present(
+        name=f"{job.name}/executions/{number}",
+        displayName=task.name,
+        state="COMPLETE" if task.state == "SUCCEEDED" else None,
+        schemaTitle="system.ContainerExecution",
+        schemaVersion="0.0.1",
+        metadata=dict(made) if carries else None,
+    )
+    cancelling = task.state == "RUNNING" and job.state == "CANCELLING"
+    return present(
+        taskId=str(number),
+        parentTaskId=str(root),
+        taskName=task.name,
+        createTime=timestamp(job.create_time),
+        startTime=timestamp(task.start_time),
+        endTime=timestamp(task.end_time),
+        state="CANCELLING" if cancelling else task.state,
+        execution=execution,
+        error=status_of(task.error),
+    )
+
+
+def _outputs(job: Job, store: Store) -> dict[str, str]:
+    """What a client looks for in a job's tasks: the names of what it has made so far."""
+    if job.model is None:
+        return {}
+    made = {"output:model_resource_name": job.model}
+    if any(t.name == pipeline.DEPLOY and t.state == "SUCCEEDED" for t in job.tasks):
+        made["output:endpoint_resource_name"] = store.endpoint_name(job)
+    return made
+
+
+def _run_state(job: Job) -> str:
+    states = {"QUEUED": "PENDING", "PAUSED": "PENDING"}
+    return states.get(job.state, job.state)
+
+
+def _task_id(job: Job, name: str) -> int:
+    """A number below 2^63, which the client's int64 demands, that stays the same."""
+    digest = hashlib.sha256(f"{job.id} {job.create_time!r} {name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 2
+
+
+# What requests name.
+
+
+def _of(request: Request) -> tuple[Settings, Store]:
+    return request.app.state.settings, request.app.state.store
+
+
+def _job(store: Store, project: str, location: str, job_id: str) -> Job:
+    """The project's job of that id in that region; NotFound if it has none."""
+    name = JobName(project, location, job_id)
+    try:
+        job = store.job(resources.job_key(project, job_id))
+    except NotFound as error:
+        raise NotFound(f"{name} does not exist", name=str(name)) from error
+    if job.location != location:
+        raise NotFound(f"{name} does not exist; there is one of this id in {job.location}", name=str(name))
+    return job
+
+
+def _names(body: Names) -> list[str]:
+    if not 0 < len(body.names) <= MAX_BATCH:
+        raise InvalidArgument.of("names", f"must be 1 to {MAX_BATCH} jobs, got {len(body.names)}")
+    return body.names
+
+
+def _job_of_batch(store: Store, project: str, location: str, name: str) -> Job:
+    parsed = resources.parse_job_name(name)
+    if (parsed.project, parsed.location) != (project, location):
+        raise InvalidArgument.of("names", f"{name} is not of projects/{project}/locations/{location}")
+    return _job(store, project, location, parsed.id)
+
+
+def _delete(settings: Settings, store: Store, jobs: list[Job]) -> None:
+    store.delete_jobs([job.id for job in jobs])
+    for job in jobs:
+        shutil.rmtree(settings.jobs / job.id, ignore_errors=True)
+
+
+def _refuse_without_quota(settings: Settings, accelerator: str, units: int) -> None:
+    have = settings.pools.get(accelerator, 0)
+    if units > have:
+        raise ResourceExhausted(
+            f"a {accelerator} job takes {units} devices and the quota of its pool is {have}: it could never run. "
+            f'Raise it with TUNESMITH_POOLS={{"{accelerator}": {units}}}, or choose another accelerator_type'
+        )
+
+
+def _refuse_foreign_tensorboard(body: PipelineJobBody, project: str, location: str) -> None:
+    """S46: the tensorboard must be of the job's project and region."""
+    said = str((body.runtime_config.parameter_values or {}).get("tensorboard_resource_id") or "")
+    parent = f"projects/{project}/locations/{location}/tensorboards"
+    by_number = f"projects/{resources.project_number(project)}/locations/{location}/tensorboards"
+    if "/" in said and said.rpartition("/")[0] not in (parent, by_number):
+        field = "runtimeConfig.parameterValues.tensorboard_resource_id"
+        raise InvalidArgument.of(
+            field, f"must be an id, or {parent}/ID (same project and region as the job), got {said!r}"
+        )
+
+
+def _filter_value(field: str, text: str) -> filters.Value:
+    if field == "state":
+        return text.removeprefix(_STATE)
+    if field.endswith("_time"):
+        return datetime.fromisoformat(text).timestamp()
+    return text.rpartition("/")[2] if field == "name" else text
+
+
+# Live.
+
+
+async def _events(settings: Settings, store: Store, job_id: str) -> AsyncIterator[str]:
+    """What is new of a job, as server-sent events."""
+    seen = _Seen()
+    while True:
+        try:
+            lines = await run_in_threadpool(_news, settings, store, job_id, seen)
+        except TunesmithError as error:  # deleted meanwhile, or the database is away
+            yield _event("error", error.to_json())
+            return
+        for line in lines:
+            yield line
+        if seen.state in resources.RESTING:
+            return
+        if not lines:
+            yield ": still here\n\n"
+        await asyncio.sleep(WATCH_INTERVAL_S)
+
+
+class _Seen:
+    """How far a watcher has got."""
+
+    def __init__(self) -> None:
+        self.event = 0
+        self.state = ""
+        self.metrics_bytes = 0
+        self.log_bytes: dict[str, int] = {}
+
+
+def _news(settings: Settings, store: Store, job_id: str, seen: _Seen) -> list[str]:
+    job = store.job(job_id)
+    root = JobFolder(settings.jobs / job.id)
+    lines = []
+    metrics, seen.metrics_bytes = folder.tail_jsonl(root.root / "metrics.jsonl", seen.metrics_bytes)
+    lines += [_event("metrics", line) for line in metrics]
+    for task in job.tasks:
+        if task.attempt:
+            log = root.attempt(task.name, task.attempt).log
+            text, seen.log_bytes[str(log)] = folder.tail_text(log, seen.log_bytes.get(str(log), 0))
+            lines += [_event("log", {"task": task.name, "attempt": task.attempt, "line": line}) for line in text]
+    for event in store.events(job_id, after=seen.event):
+        seen.event = event.number
+        said = {"task": event.task, "attempt": event.attempt, "state": event.state, "message": event.message}
+        lines.append(_event("state", present(time=timestamp(event.time), **said)))
+    seen.state = job.state
+    return lines
+
+
+def _event(kind: str, data: Any) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

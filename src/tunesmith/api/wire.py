@@ -1,0 +1,356 @@
+"""How Vertex writes JSON, both ways: bodies read strictly, enums by name or number, times, pages, errors, operations.
+
+In: the bytes of a body. Out: pydantic models with snake_case fields here and camelCase outside; plain dicts that
+go out as JSON. A body that is wrong is InvalidArgument with a violation for each field, or the line and column at
+which it stops being JSON. Knows no route and no store.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tunesmith import catalog, filters
+from tunesmith.errors import InvalidArgument, TunesmithError, Violation
+from tunesmith.store import Query
+
+MAX_BODY_BYTES = 8 << 20
+"""A pipeline job with its template has 20 KB."""
+MAX_DEPTH = 64
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+HTTP_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "INTERNAL": 500,
+    "DATA_LOSS": 500,
+    "UNAVAILABLE": 503,
+}
+CODES = {
+    "CANCELLED": 1,
+    "INVALID_ARGUMENT": 3,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "DATA_LOSS": 15,
+    "UNAUTHENTICATED": 16,
+}
+"""Of google.rpc.Code, as they stand in a job's `error`."""
+
+
+class Wire(BaseModel):
+    """A body, or a part of one: camelCase or snake_case, and a field that is not known is an error."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+
+W = TypeVar("W", bound=Wire)
+
+
+# Reading.
+
+
+async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body, no longer than the limit; InvalidArgument if it is longer, compressed, or not said to be JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != "application/json":
+        raise InvalidArgument.of("Content-Type", f"must be application/json, got {kind!r}")
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise InvalidArgument.of("Content-Encoding", f"{encoding!r} is not read; send the body as it is")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise InvalidArgument.of("body", f"is longer than {limit_bytes:,} bytes")
+    if body and not kind:
+        raise InvalidArgument.of("Content-Type", "is missing; send application/json")
+    return bytes(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a body. An empty one is an empty object, as Google's front takes it."""
+    if not body.strip():
+        return {}
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument.of("body", f"is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from error
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidArgument.of("body", _position(text, error)) from error
+    except RecursionError as error:
+        raise InvalidArgument.of("body", f"is nested more than {MAX_DEPTH} deep") from error
+    _check_depth(value)
+    return value
+
+
+def read_as(kind: type[W], value: Any, where: str = "") -> W:
+    """The value as a body of that kind; InvalidArgument lists everything that is wrong with it."""
+    if not isinstance(value, Mapping):
+        raise InvalidArgument.of(where or "body", f"must be a JSON object, got {_kind_of(value)}")
+    try:
+        return kind.model_validate(dict(value))
+    except ValidationError as error:
+        raise InvalidArgument.of_all([_violation(e, kind, where) for e in error.errors()]) from error
+
+
+def body_of(kind: type[W]) -> Callable[[Request], Any]:
+    """A dependency that reads the request's body as that kind."""
+
+    async def read(request: Request) -> W:
+        return read_as(kind, parse_json(await read_body(request)))
+
+    return read
+
+
+def documented(kind: type[Wire], *, required: bool = True) -> dict[str, Any]:
+    """What the OpenAPI document says of a route that reads such a body."""
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": _inlined(kind)}}}}
+
+
+def enum_name(value: Any, names: Sequence[str], prefix: str = "") -> str:
+    """The name of an enum's value, given by name (with the prefix or not) or by number; ValueError if unknown."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and int(value) == value:
+        if 0 <= int(value) < len(names):
+            return names[int(value)]
+    elif isinstance(value, str) and value.removeprefix(prefix) in names:
+        return value.removeprefix(prefix)
+    raise ValueError(f"must be one of {', '.join(prefix + name for name in names)}, got {value!r}")
+
+
+def whole(value: Any) -> int:
+    """2, 2.0 and "2" as 2; ValueError for anything that is not a whole number."""
+    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or int(value) != value:
+        raise ValueError(f"must be a whole number, got {value!r}")
+    return int(value)
+
+
+# Writing.
+
+
+def timestamp(time_s: float | None) -> str | None:
+    """RFC 3339 in UTC, to the microsecond, with a Z; None stays None."""
+    if time_s is None:
+        return None
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value, as Google's JSON leaves the others out."""
+    return {key: value for key, value in fields.items() if value not in (None, {}, [], "")}
+
+
+def status_of(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A stored error as google.rpc.Status."""
+    if not error:
+        return None
+    return {"code": CODES.get(error["status"], 13), "message": error["message"]}
+
+
+def error_body(error: TunesmithError, status: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is an error: google.rpc.Status with a violation for each field."""
+    name = status or error.status
+    details: list[dict[str, Any]] = []
+    if isinstance(error, InvalidArgument) and error.violations:
+        violations = [{"field": v.field, "description": v.message} for v in error.violations]
+        details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
+    body = {"code": HTTP_STATUS.get(name, 500), "message": error.message, "status": name}
+    return {"error": body | ({"details": details} if details else {})}
+
+
+def masked(resource: Mapping[str, Any], read_mask: str) -> dict[str, Any]:
+    """The parts of a resource that a readMask names: camelCase or snake_case paths with dots, or `*`."""
+    if not read_mask or read_mask == "*":
+        return dict(resource)
+    kept: dict[str, Any] = {}
+    for path in read_mask.split(","):
+        _copy(resource, kept, [to_camel(filters.snake_case(part)) for part in path.strip().split(".") if part])
+    return kept
+
+
+# Lists.
+
+
+def query_of(
+    *,
+    parent: str,
+    page_size: int | None,
+    page_token: str | None,
+    filter_text: str | None,
+    order_by: str | None,
+    convert: Callable[[str, str], filters.Value],
+) -> Query:
+    """What of a list a request wants. A token that belongs to another list, or to none, is InvalidArgument."""
+    limit = _page_size(page_size)
+    said = _said(parent, filter_text, order_by)
+    return Query(
+        limit=limit,
+        where=filters.parse(filter_text or "", convert),
+        order=_order(order_by or ""),
+        position=_position_of(page_token, said) if page_token else (),
+    )
+
+
+def page_token(parent: str, filter_text: str | None, order_by: str | None, position: Sequence[Any]) -> str | None:
+    """The token with which the next page is asked for; None on the last one."""
+    if not position:
+        return None
+    body = json.dumps(list(position), separators=(",", ":")).encode()
+    check = hashlib.sha256(_said(parent, filter_text, order_by) + body).digest()[:9]
+    return base64.urlsafe_b64encode(check + body).decode().rstrip("=")
+
+
+def _position_of(token: str, said: bytes) -> list[Any]:
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        check, body = raw[:9], raw[9:]
+        if hashlib.sha256(said + body).digest()[:9] != check:
+            raise ValueError("made for another list")
+        position = json.loads(body)
+    except ValueError as error:
+        raise InvalidArgument.of(
+            "pageToken", "is not one of this list's; repeat the request that gave it, with the same filter and order"
+        ) from error
+    return list(position)
+
+
+def _said(parent: str, filter_text: str | None, order_by: str | None) -> bytes:
+    return json.dumps([parent, filter_text or "", order_by or ""]).encode()
+
+
+def _page_size(asked: int | None) -> int:
+    if asked is None or asked == 0:
+        return DEFAULT_PAGE_SIZE
+    if asked < 0:
+        raise InvalidArgument.of("pageSize", f"must be 0 (the default) or more, got {asked}")
+    return min(asked, MAX_PAGE_SIZE)
+
+
+def _order(text: str) -> list[tuple[str, bool]]:
+    """`create_time desc, display_name` as fields and whether they fall."""
+    order = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        field, _, way = part.partition(" ")
+        if way.strip().lower() not in ("", "asc", "desc"):
+            raise InvalidArgument.of("orderBy", f"{part!r}: after a field comes asc, desc or nothing")
+        order.append((filters.snake_case(field), way.strip().lower() == "desc"))
+    return order
+
+
+# What is wrong, in words.
+
+
+def _violation(error: Mapping[str, Any], kind: type[Wire], where: str) -> Violation:
+    path = [str(part) for part in error["loc"]]
+    field = ".".join(filter(None, [where, *[to_camel(p) if p.isidentifier() else p for p in path]])) or "body"
+    if error["type"] == "extra_forbidden":
+        near = catalog.nearest(path[-1], _names_at(kind, path[:-1]))
+        return Violation(field, "is not a field of this" + (f"; did you mean {near}?" if near else ""))
+    message = error["msg"].removeprefix("Value error, ")
+    given = "" if error["type"] in ("missing", "value_error") else f", got {_kind_of(error['input'])}"
+    return Violation(field, f"{message[0].lower()}{message[1:]}{given}")
+
+
+def _names_at(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names that are known at a place in a body."""
+    for part in path:
+        found = next((f for n, f in kind.model_fields.items() if part in (n, f.alias)), None)
+        inner = found.annotation if found is not None else None
+        options = [inner, *getattr(inner, "__args__", ())]
+        nested = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not nested:
+            return []
+        kind = nested[0]
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _position(text: str, error: json.JSONDecodeError) -> str:
+    line = text.split("\n")[error.lineno - 1].strip()
+    shown = line if len(line) <= 60 else line[:57] + "..."
+    return f"is not JSON: line {error.lineno}, column {error.colno}: {error.msg} (the line is: {shown})"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidArgument.of(twice, "stands twice in one JSON object")
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise InvalidArgument.of("body", f"{name} is not a JSON value")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise InvalidArgument.of("body", f"is nested more than {MAX_DEPTH} deep")
+
+
+def _kind_of(value: Any) -> str:
+    names = {dict: "an object", list: "a list", type(None): "null", bool: "a boolean"}
+    return names.get(type(value)) or (repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "...")
+
+
+def _copy(source: Any, target: dict[str, Any], path: Sequence[str]) -> None:
+    if not path or not isinstance(source, Mapping) or path[0] not in source:
+        return
+    head, rest = path[0], path[1:]
+    if not rest or not isinstance(source[head], Mapping):
+        target[head] = source[head]
+        return
+    _copy(source[head], target.setdefault(head, {}), rest)
+
+
+def _inlined(kind: type[Wire]) -> dict[str, Any]:
+    """The kind's JSON schema with its parts written where they are used."""
+    schema = kind.model_json_schema(by_alias=True)
+    parts = schema.pop("$defs", {})
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return inline(parts[value["$ref"].rpartition("/")[2]])
+            return {key: inline(inner) for key, inner in value.items()}
+        return [inline(inner) for inner in value] if isinstance(value, list) else value
+
+    return dict(inline(schema))

@@ -1,0 +1,137 @@
+"""The connection to the database, its transactions and its schema; what every part of the store stands on.
+
+SQLite in the home by default, PostgreSQL by URL. Nothing outside this file knows which: what differs is when a
+transaction takes its locks. A database that does not answer is Unavailable: the same call may be repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from tunesmith.errors import FailedPrecondition, Unavailable
+from tunesmith.settings import Settings
+
+SCHEMA = "0002"
+"""The migration that this code is written for."""
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a statement waits for another process's transaction; ours take milliseconds."""
+
+POSTGRESQL = "postgresql"
+_PSYCOPG = "postgresql+psycopg"
+_MIGRATING = 7_163_402_019_001
+"""Key of the advisory lock under which one process at a time migrates a PostgreSQL database."""
+
+
+class Database:
+    """An open database. Any number of threads may use one."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._engine = _open_engine(settings)
+        self._models_folder: Path = settings.models
+        self._clock = clock
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def migrate(self) -> None:
+        """Runs the migrations that the database lacks, if any, in one transaction."""
+        with self._reading() as connection:
+            if _schema(connection) == SCHEMA:
+                return
+        with self._writing() as connection:
+            if connection.dialect.name == POSTGRESQL:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
+            found = _schema(connection)
+            if found is not None and found > SCHEMA:
+                raise FailedPrecondition(
+                    f"{self._engine.url} was written by a later Tunesmith (schema {found}, this one knows {SCHEMA}); "
+                    "install that version again, or give another --home"
+                )
+            if found != SCHEMA:
+                _upgrade(connection)
+
+    def is_answering(self) -> bool:
+        """Whether a query comes back."""
+        try:
+            with self._reading() as connection:
+                connection.execute(sa.select(1))
+        except Unavailable:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _answering(self._engine), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that holds SQLite's one write lock from its start: a later upgrade could find it taken."""
+        writing = self._engine.execution_options(tunesmith_writes=True)
+        with _answering(self._engine), writing.connect() as connection, connection.begin():
+            yield connection
+
+    def _now(self, now_s: float | None) -> float:
+        return self._clock() if now_s is None else now_s
+
+
+def _open_engine(settings: Settings) -> sa.Engine:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.database_url:
+        url = sa.make_url(settings.database_url)
+        wait = {"connect_timeout": round(BUSY_TIMEOUT_S)}
+        return sa.create_engine(url.set(drivername=_PSYCOPG), pool_pre_ping=True, connect_args=wait)
+    engine = sa.create_engine(f"sqlite:///{settings.database}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    _configure_sqlite(engine)
+    return engine
+
+
+def _configure_sqlite(engine: sa.Engine) -> None:
+    """WAL, so that readers never wait; every commit on disk; transactions that begin where we say so."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver itself would begin one only before the first write
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("tunesmith_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextlib.contextmanager
+def _answering(engine: sa.Engine) -> Iterator[None]:
+    """Turns a database that is locked, full, read-only or away into Unavailable."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise Unavailable(f"the database {engine.url} does not answer: {reason}; trying again may help") from error
+
+
+def _schema(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Imported here: Alembic takes longer to import than everything else in this file.
+    from alembic import command
+    from alembic.config import Config
+
+    alembic = Config()
+    alembic.set_main_option("script_location", "tunesmith:migrations")
+    alembic.set_main_option("path_separator", "os")
+    alembic.attributes["connection"] = connection
+    command.upgrade(alembic, SCHEMA)

@@ -1,0 +1,475 @@
+"""Jobs, their tasks and what has happened to them: what clients ask, and the changes of state that all others use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from tunesmith import pipeline, resources
+from tunesmith.errors import AlreadyExists, FailedPrecondition, NotFound
+from tunesmith.pipeline import Wanted
+from tunesmith.resources import JobName, JobState, TaskState
+from tunesmith.spec import TuningPlan
+from tunesmith.store import tables
+from tunesmith.store.database import Database
+from tunesmith.store.listing import Fields, Page, Query, find
+
+_FIELDS = Fields(
+    key=tables.jobs.c.sequence,
+    columns={
+        "name": tables.jobs.c.job_id,
+        "display_name": tables.jobs.c.display_name,
+        "pipeline_name": tables.jobs.c.request["pipelineName"].as_string(),
+        "state": tables.jobs.c.state,
+        "create_time": tables.jobs.c.create_time,
+        "update_time": tables.jobs.c.update_time,
+        "start_time": tables.jobs.c.start_time,
+        "end_time": tables.jobs.c.end_time,
+        "template_uri": tables.jobs.c.request["templateUri"].as_string(),
+    },
+    labels=tables.jobs.c.request["labels"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One step of a job. `attempt` is the newest try, 0 before the first."""
+
+    name: str
+    state: TaskState
+    attempt: int
+    handle: str | None
+    start_time: float | None
+    end_time: float | None
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A tuning job and where it stands."""
+
+    id: str
+    """Unique in this installation; names the job's folder."""
+    job_id: str
+    """As its client calls it, unique in the project."""
+    project: str
+    location: str
+    display_name: str
+    pool: str
+    units: int
+    request: Mapping[str, Any]
+    """What its client sent that is only given back; empty for a job of the command line."""
+    state: JobState
+    wanted: Wanted
+    """What was asked for and has not happened yet: `pause` or `cancel`; else `run`."""
+    plan: TuningPlan
+    error: Mapping[str, Any] | None
+    model: str | None
+    """Resource name of the tuned model, once there is one."""
+    create_time: float
+    start_time: float | None
+    end_time: float | None
+    update_time: float
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return str(JobName(self.project, self.location, self.job_id))
+
+    def task(self, name: str) -> Task:
+        return next(t for t in self.tasks if t.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a job's state (`task` is None) or of one of its tasks'."""
+
+    number: int
+    time: float
+    task: str | None
+    attempt: int | None
+    state_before: str | None
+    state: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client's request for a job says beside the plan."""
+
+    location: str = ""
+    """Where the pipeline runs (S23); the plan's own location if empty."""
+    display_name: str = ""
+    request: Mapping[str, Any] | None = None
+    """Parts of the body that are only given back."""
+    body_sha256: str = ""
+    """Of the body; two requests with one are the same request. Made from the plan's spec if empty."""
+    units: int = 0
+    """Devices of its pool that the job holds while it runs (S72)."""
+    deploys: bool = False
+    """Whether the tuned model is put on an endpoint of its own."""
+    tensorboard: str = ""
+    """Id of the tensorboard that gets an experiment for this job."""
+
+
+HERE = Asked()
+"""A job of the command line."""
+
+
+class Jobs(Database):
+    """Jobs as their clients see them."""
+
+    # What clients ask.
+
+    def create_job(
+        self,
+        plan: TuningPlan,
+        *,
+        job_id: str | None = None,
+        asked: Asked = HERE,
+        now_s: float | None = None,
+    ) -> Job:
+        """A new job, QUEUED; or the one that the same request has made before.
+
+        AlreadyExists if the project has a job of that id that was asked for with another body.
+        """
+        now = self._now(now_s)
+        project = plan.spec.project
+        chosen = resources.check_job_id(job_id or resources.new_job_id(now, secrets.token_hex(3)))
+        key = resources.job_key(project, chosen)
+        body = asked.body_sha256 or _spec_sha256(plan)
+        values = {
+            "id": key,
+            "project": project,
+            "location": asked.location or plan.spec.location,
+            "job_id": chosen,
+            "display_name": asked.display_name or plan.display_name,
+            "state": "QUEUED",
+            "wanted": "run",
+            "plan": plan.model_dump(mode="json"),
+            "body_sha256": body,
+            "request": dict(asked.request) if asked.request is not None else None,
+            "pool": plan.spec.accelerator_type,
+            "units": asked.units,
+            "create_time": now,
+            "update_time": now,
+        }
+        try:
+            with self._writing() as connection:
+                made = sa.insert(tables.jobs).values(values).returning(tables.jobs.c.sequence)
+                sequence = connection.execute(made).scalar_one()
+                names = pipeline.tasks_for(deploys=asked.deploys)
+                connection.execute(sa.insert(tables.tasks), [_new_task(sequence, i, n) for i, n in enumerate(names)])
+                add_event(connection, sequence, now, "QUEUED", message="created")
+                if asked.tensorboard:
+                    _add_experiment(connection, sequence, asked.tensorboard, chosen, now)
+        except exc.IntegrityError:
+            return self._job_made_before(key, body)
+        return self.job(key)
+
+    def job(self, job_id: str) -> Job:
+        """The job of that id (its key, for a project other than `local`: resources.job_key)."""
+        with self._reading() as connection:
+            return read_job(connection, job_id)
+
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(tables.jobs).order_by(tables.jobs.c.sequence.desc())).all()
+            tasks = connection.execute(
+                sa.select(tables.tasks).order_by(tables.tasks.c.job, tables.tasks.c.position)
+            ).all()
+        of_job: dict[int, list[Any]] = {}
+        for task in tasks:
+            of_job.setdefault(task.job, []).append(task)
+        return [as_job(row, of_job.get(row.sequence, [])) for row in rows]
+
+    def list_jobs(self, project: str, location: str, query: Query) -> Page[Job]:
+        """One page of a project's jobs in a location."""
+        of_parent = tables.jobs.c.project == project, tables.jobs.c.location == location
+        with self._reading() as connection:
+            page = find(connection, sa.select(tables.jobs).where(*of_parent), _FIELDS, query)
+            of_page = tables.tasks.c.job.in_([row.sequence for row in page.rows])
+            tasks = connection.execute(sa.select(tables.tasks).where(of_page)).all()
+        of_job: dict[int, list[Any]] = {}
+        for task in tasks:
+            of_job.setdefault(task.job, []).append(task)
+        return Page([as_job(row, of_job.get(row.sequence, [])) for row in page.rows], page.next_position)
+
+    def count_jobs(self) -> dict[str, int]:
+        """How many jobs are in each state that one is in."""
+        query = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(tables.jobs.c.state)).all()
+        return {row[0]: row[1] for row in rows}
+
+    def delete_jobs(self, job_ids: Sequence[str], *, now_s: float | None = None) -> list[Job]:
+        """Forgets jobs that have come to rest, all or none; what they were. Their folders are the caller's to remove.
+
+        FailedPrecondition if one is not at rest. The models that they made stay.
+        """
+        with self._writing() as connection:
+            jobs = [read_job(connection, job_id) for job_id in dict.fromkeys(job_ids)]
+            for job in jobs:
+                if job.state not in resources.RESTING:
+                    raise FailedPrecondition(f"job {job.job_id} is {job.state}; cancel it before deleting it")
+            for job in jobs:
+                _forget(connection, job_row(connection, job.id).sequence)
+        return jobs
+
+    def events(self, job_id: str, after: int = 0) -> list[Event]:
+        """What has happened to a job and its tasks since event number `after`, oldest first."""
+        with self._reading() as connection:
+            sequence = job_row(connection, job_id).sequence
+            query = sa.select(tables.events).where(tables.events.c.job == sequence, tables.events.c.number > after)
+            rows = connection.execute(query.order_by(tables.events.c.number)).all()
+        return [
+            Event(row.number, row.time, row.task, row.attempt, row.state_before, row.state, row.message) for row in rows
+        ]
+
+    def request_cancel(self, job_id: str, *, now_s: float | None = None) -> Job:
+        """CANCELLED at once if nothing of the job runs, else CANCELLING until its worker has stopped it.
+
+        Twice is once. FailedPrecondition if it has succeeded or failed.
+        """
+        now = self._now(now_s)
+        with self._writing() as connection:
+            row = job_row(connection, job_id, lock=True)
+            if row.state in ("SUCCEEDED", "FAILED"):
+                raise FailedPrecondition(f"job {job_id} has already ended ({row.state}); there is nothing to cancel")
+            if row.state in ("CANCELLING", "CANCELLED"):
+                return read_job(connection, job_id)
+            change_job(connection, row, "CANCELLING", now, "cancel requested", wanted="cancel")
+            if not is_running(connection, row.sequence):
+                cancel_pending_tasks(connection, row.sequence, now)
+                change_job(connection, job_row(connection, job_id), "CANCELLED", now, **cancelled(now))
+            return read_job(connection, job_id)
+
+    def request_pause(self, job_id: str, *, now_s: float | None = None) -> Job:
+        """PAUSED at once if nothing of the job runs, else as soon as its task has saved and left.
+
+        Twice is once. FailedPrecondition if the job has ended or is being cancelled.
+        """
+        now = self._now(now_s)
+        with self._writing() as connection:
+            row = job_row(connection, job_id, lock=True)
+            if row.state == "CANCELLING" or row.state in resources.ENDED:
+                raise FailedPrecondition(f"job {job_id} is {row.state} and cannot be paused")
+            if row.state == "PAUSED":
+                return read_job(connection, job_id)
+            if is_running(connection, row.sequence):
+                update_job(connection, row.sequence, now, wanted="pause")
+            else:
+                change_job(connection, row, "PAUSED", now, "paused")
+            return read_job(connection, job_id)
+
+    def resume_job(self, job_id: str, *, now_s: float | None = None) -> Job:
+        """A paused or failed job, QUEUED again to go on where it stopped; a pause still under way is taken back.
+
+        FailedPrecondition if the job has succeeded or was cancelled.
+        """
+        now = self._now(now_s)
+        with self._writing() as connection:
+            row = job_row(connection, job_id, lock=True)
+            if row.state in ("SUCCEEDED", "CANCELLED", "CANCELLING"):
+                raise FailedPrecondition(f"job {job_id} is {row.state}; start a new job instead")
+            if row.state in ("PAUSED", "FAILED"):
+                _retry_failed_task(connection, row.sequence, now)
+                change_job(connection, row, "QUEUED", now, "resumed", wanted="run", error=None, end_time=None)
+            else:
+                update_job(connection, row.sequence, now, wanted="run")
+            return read_job(connection, job_id)
+
+    def _job_made_before(self, key: str, body_sha256: str) -> Job:
+        with self._reading() as connection:
+            row = job_row(connection, key)
+            if row.body_sha256 != body_sha256:
+                raise AlreadyExists(
+                    f"job {row.job_id} of project {row.project} exists and was asked for with other settings; "
+                    "choose another id, or send the same request to get the same job",
+                    job=row.job_id,
+                )
+            return read_job(connection, key)
+
+
+def _forget(connection: sa.Connection, job: int) -> None:
+    of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job)
+    connection.execute(sa.delete(tables.attempts).where(tables.attempts.c.task.in_(of_job)))
+    for table in (tables.tasks, tables.events, tables.tensorboard_experiments):
+        connection.execute(sa.delete(table).where(table.c.job == job))
+    made = tables.model_versions.c.job == job
+    connection.execute(sa.update(tables.model_versions).where(made).values(job=None))
+    connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.sequence == job))
+
+
+def _spec_sha256(plan: TuningPlan) -> str:
+    """Of what the caller asked for, without the defaults: a later version may have other ones, or more fields."""
+    asked = plan.spec.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _new_task(job: int, position: int, name: str) -> dict[str, Any]:
+    state: TaskState = "PENDING" if position == 0 else "NOT_TRIGGERED"
+    counts = {"attempt": 0, "tries": 0, "furthest_step": 0}
+    return {"job": job, "position": position, "name": name, "state": state, **counts}
+
+
+def _add_experiment(connection: sa.Connection, job: int, tensorboard: str, job_id: str, now_s: float) -> None:
+    """The job's experiment (S46), named as the job; NotFound if there is no such tensorboard."""
+    of_tensorboard = tables.tensorboards.c.id == tensorboard
+    if connection.execute(sa.select(tables.tensorboards.c.id).where(of_tensorboard)).first() is None:
+        raise NotFound(f"no tensorboard has the id {tensorboard}", name=tensorboard)
+    values = {
+        "tensorboard": tensorboard,
+        "id": job_id,
+        "job": job,
+        "display_name": job_id,
+        "description": "",
+        "labels": {},
+        "source": "",
+        "create_time": now_s,
+        "update_time": now_s,
+    }
+    connection.execute(sa.insert(tables.tensorboard_experiments).values(values))
+
+
+# Reading.
+
+
+def job_row(connection: sa.Connection, job_id: str, lock: bool = False) -> Any:
+    query = sa.select(tables.jobs).where(tables.jobs.c.id == job_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise NotFound(f"no job is called {job_id}; `tunesmith jobs list` shows those there are", name=job_id)
+    return row
+
+
+def job_of(connection: sa.Connection, sequence: int) -> Any:
+    return connection.execute(sa.select(tables.jobs).where(tables.jobs.c.sequence == sequence)).one()
+
+
+def task_row(connection: sa.Connection, job: int, name: str) -> Any:
+    return connection.execute(
+        sa.select(tables.tasks).where(tables.tasks.c.job == job, tables.tasks.c.name == name)
+    ).one()
+
+
+def read_job(connection: sa.Connection, job_id: str) -> Job:
+    row = job_row(connection, job_id)
+    tasks = connection.execute(
+        sa.select(tables.tasks).where(tables.tasks.c.job == row.sequence).order_by(tables.tasks.c.position)
+    )
+    return as_job(row, tasks.all())
+
+
+def as_job(row: Any, tasks: Sequence[Any]) -> Job:
+    return Job(
+        id=row.id,
+        job_id=row.job_id,
+        project=row.project,
+        location=row.location,
+        display_name=row.display_name,
+        pool=row.pool,
+        units=row.units,
+        request=row.request or {},
+        state=row.state,
+        wanted=row.wanted,
+        plan=TuningPlan.model_validate(row.plan),
+        error=row.error,
+        model=row.model,
+        create_time=row.create_time,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        update_time=row.update_time,
+        tasks=tuple(
+            Task(t.name, t.state, t.attempt, t.handle, t.start_time, t.end_time, t.error)
+            for t in sorted(tasks, key=lambda t: t.position)
+        ),
+    )
+
+
+def is_running(connection: sa.Connection, job: int) -> bool:
+    query = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job, tables.tasks.c.state == "RUNNING")
+    return connection.execute(query).first() is not None
+
+
+def _retry_failed_task(connection: sa.Connection, job: int, now_s: float) -> None:
+    failed = tables.tasks.c.job == job, tables.tasks.c.state == "FAILED"
+    for task in connection.execute(sa.select(tables.tasks).where(*failed)).all():
+        change_task(connection, task, "PENDING", now_s, "resumed", error=None)
+    connection.execute(sa.update(tables.tasks).where(tables.tasks.c.job == job).values(tries=0))
+
+
+def cancel_pending_tasks(connection: sa.Connection, job: int, now_s: float) -> None:
+    pending = tables.tasks.c.job == job, tables.tasks.c.state == "PENDING"
+    for task in connection.execute(sa.select(tables.tasks).where(*pending)).all():
+        change_task(connection, task, "CANCELLED", now_s, end_time=now_s)
+
+
+def cancelled(now_s: float) -> dict[str, Any]:
+    error = {
+        "status": "CANCELLED",
+        "message": "cancelled on request",
+        "retryable": False,
+        "details": {},
+        "exit_code": 3,
+    }
+    return {"message": "cancelled on request", "error": error, "end_time": now_s, "wanted": "run"}
+
+
+def change_job(
+    connection: sa.Connection, job: Any, state: JobState, now_s: float, message: str = "", **values: Any
+) -> None:
+    """From the state that the row says to another; the caller holds the row."""
+    before = cast(JobState, job.state)
+    assert state in resources.JOB_TRANSITIONS[before], f"a job may not go from {before} to {state}"
+    update_job(connection, job.sequence, now_s, state=state, **values)
+    add_event(connection, job.sequence, now_s, state, before, message=message)
+
+
+def change_task(
+    connection: sa.Connection, task: Any, state: TaskState, now_s: float, message: str = "", **values: Any
+) -> None:
+    before = cast(TaskState, task.state)
+    assert state in resources.TASK_TRANSITIONS[before], f"task {task.name} may not go from {before} to {state}"
+    connection.execute(
+        sa.update(tables.tasks).where(tables.tasks.c.number == task.number).values(state=state, **values)
+    )
+    add_event(connection, task.job, now_s, state, before, task, message)
+
+
+def update_job(connection: sa.Connection, sequence: int, now_s: float, **values: Any) -> None:
+    connection.execute(
+        sa.update(tables.jobs).where(tables.jobs.c.sequence == sequence).values(update_time=now_s, **values)
+    )
+
+
+def add_event(
+    connection: sa.Connection,
+    job: int,
+    now_s: float,
+    state: str,
+    before: str | None = None,
+    task: Any = None,
+    message: str = "",
+) -> None:
+    connection.execute(
+        sa.insert(tables.events).values(
+            job=job,
+            time=now_s,
+            task=None if task is None else task.name,
+            attempt=None if task is None else task.attempt,
+            state_before=before,
+            state=state,
+            message=message,
+        )
+    )

@@ -1,0 +1,106 @@
+"""The service in the foreground: the API behind uvicorn, alone (`serve`) or with a worker beside it (`up`).
+
+In: settings, an address. Runs until Ctrl+C or SIGTERM. The worker of `up` is a process of its own, started again if it
+dies: what it ran is found by the next one. Without keys only a loopback address is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+from tunesmith.errors import FailedPrecondition, Unavailable
+from tunesmith.settings import Settings
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 2.0
+"""Before a worker that died is started again."""
+WORKER_LIMIT_S = 180.0
+"""For a worker to have its task save and its servers finish."""
+GRACE_S = 30
+"""For answers under way when the server is told to stop."""
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """The API at that address until it is told to stop. FailedPrecondition for an open address without keys."""
+    import uvicorn
+
+    from tunesmith.api.app import create_app
+
+    app = create_app(settings)
+    if not is_loopback(host) and not app.state.store.has_keys():
+        raise FailedPrecondition(
+            f"--host {host} is open to others, and no key is in force; make one first: "
+            "tunesmith keys create --name NAME --role admin"
+        )
+    listening = _listen(host, port)
+    log.info("listening url=http://%s:%d", host, listening.getsockname()[1])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=64 * 1024,
+            server_header=False,
+        )
+    )
+    server.run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def worker_beside(settings: Settings) -> Iterator[None]:
+    """Within, a worker of this installation runs in a process of its own."""
+    ending = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(settings, ending), name="worker", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        keeper.join(WORKER_LIMIT_S)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _keep(settings: Settings, ending: threading.Event) -> None:
+    command = [sys.executable, "-m", "tunesmith.cli", "work", "--home", str(settings.home)]
+    while not ending.is_set():
+        # A session of its own: Ctrl+C in the terminal reaches this process, which tells the worker once.
+        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        while worker.poll() is None and not ending.wait(0.2):
+            pass
+        if ending.is_set():
+            worker.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(WORKER_LIMIT_S)
+            return
+        log.error("the worker ended code=%s; starting it again", worker.returncode)
+        ending.wait(AGAIN_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Unavailable(f"{host}:{port} cannot be listened on ({error}); choose another --port") from error
+    return listening

@@ -1,0 +1,209 @@
+"""Serving processes: starts those that are wanted, sees that they answer, starts again what died, stops what is idle.
+
+In: the store's servers, and the files that serving processes write. Out: states, addresses and errors in the store. A
+server is a task that does not end (`serve`), run by the same executor in a folder of its own:
+
+    servers/<key>/attempt-<n>/        task.json, STOP, pid, log.txt, progress.json, out/address.json
+
+A worker that takes over from a dead one finds the process that still runs, and its address, by that folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith import folder
+from tunesmith.errors import Aborted, DataLoss, NotFound, Unavailable, from_json
+from tunesmith.folder import AttemptFolder
+from tunesmith.settings import Settings
+from tunesmith.store import Server, Store
+from tunesmith.work.executors import Executor
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "address.json"
+TASK = "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class ServingTiming:
+    """How long the worker waits for what."""
+
+    look_s: float = 0.3
+    """Between two looks at the servers."""
+    lease_s: float = 30.0
+    heartbeat_s: float = 5.0
+    idle_s: float = 900.0
+    """A server that nobody has asked for so long, and no deployed model needs, is stopped."""
+    silence_s: float = 600.0
+    """A server that writes nothing for so long hangs; it gives a sign of life every 20 s once it has loaded."""
+    max_failures: int = 3
+    """In a row, before a server is given up until somebody asks for it again."""
+    kill_grace_s: float = 40.0
+    """From SIGTERM to SIGKILL: answers under way have 30 s."""
+
+
+SERVING_TIMING = ServingTiming()
+
+
+@dataclass(slots=True)
+class _Served:
+    """A server that this worker runs."""
+
+    server: Server
+    attempt: AttemptFolder
+    handle: str
+    next_heartbeat_s: float
+    changed_s: float
+    sign: int = 0
+
+
+@dataclass(slots=True)
+class Deployments:
+    """The serving processes of one worker, and what it does about them in each turn."""
+
+    settings: Settings
+    store: Store
+    executor: Executor
+    worker: str
+    is_dead: Callable[[str], bool]
+    timing: ServingTiming = SERVING_TIMING
+    _served: dict[str, _Served] = field(default_factory=dict)
+    _next_look_s: float = 0.0
+
+    def turn(self) -> None:
+        """One look at everything, if it is time for one."""
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + self.timing.look_s
+        self.store.ask_for_deployed(now_s=time.time())
+        for served in list(self._served.values()):
+            try:
+                self._look(served)
+            except Aborted:
+                del self._served[served.server.key]  # another worker has taken over
+        while (server := self._claim()) is not None:
+            self._start(server)
+
+    def stop(self) -> None:
+        """Ends every serving process of this worker; the next worker starts them again."""
+        for served in list(self._served.values()):
+            served.attempt.stop_file.touch()
+        for served in list(self._served.values()):
+            self.executor.stop(served.handle, self.timing.kill_grace_s)
+            self._note(served, state="WANTED", url=None, token=None, worker=None, lease_until=None)
+        self._served.clear()
+
+    def _claim(self) -> Server | None:
+        others = {s.worker for s in self.store.servers() if s.worker not in (None, self.worker)}
+        dead: Sequence[str] = [other for other in others if other is not None and self.is_dead(other)]
+        return self.store.claim_server(
+            self.worker, now_s=time.time(), lease_s=self.timing.lease_s, idle_s=self.timing.idle_s, dead=dead
+        )
+
+    def _start(self, server: Server) -> None:
+        attempt = self._attempt(server).create()
+        if not attempt.task_file.exists():
+            folder.write_json(attempt.task_file, self._order(server))
+        try:
+            handle = self.executor.start(attempt)
+        except Unavailable as error:
+            self.store.note_server(server, now_s=time.time(), state="FAILED", error=error.to_json())
+            return
+        log.info("serving key=%s attempt=%d", server.key, server.attempt)
+        now_s = time.monotonic()
+        noted = self.store.note_server(server, now_s=time.time(), handle=handle)
+        self._served[server.key] = _Served(noted, attempt, handle, now_s + self.timing.heartbeat_s, now_s)
+
+    def _look(self, served: _Served) -> None:
+        now_s, status = time.monotonic(), self.executor.poll(served.handle)
+        if status.state in ("exited", "lost"):
+            self._ended(served)
+            return
+        if now_s >= served.next_heartbeat_s:
+            served.server = self.store.keep_server(served.server, now_s=time.time(), lease_s=self.timing.lease_s)
+            served.next_heartbeat_s = now_s + self.timing.heartbeat_s
+            if time.time() - served.server.asked_time > self.timing.idle_s:
+                self._stop(served, "STOPPED")
+                return
+        self._look_for_signs(served, now_s)
+        if served.server.state == "STARTING" and (address := _address(served.attempt)) is not None:
+            known = {"url": address["url"], "token": address["token"]}
+            served.server = self._note(served, state="READY", failures=0, error=None, **known)
+            log.info("ready key=%s url=%s", served.server.key, address["url"])
+
+    def _look_for_signs(self, served: _Served, now_s: float) -> None:
+        sign = _mtime_ns(served.attempt.progress)
+        if sign != served.sign:
+            served.sign, served.changed_s = sign, now_s
+        elif now_s - served.changed_s > self.timing.silence_s:
+            log.warning("hangs key=%s", served.server.key)
+            self.executor.stop(served.handle, 0)
+
+    def _ended(self, served: _Served) -> None:
+        """The process has gone: start it again, unless it was told to go or fails every time."""
+        self.executor.stop(served.handle, 0)
+        del self._served[served.server.key]
+        error = _error_of(served.attempt)
+        failures = served.server.failures + 1
+        given_up = failures >= self.timing.max_failures or (error is not None and not from_json(error).retryable)
+        state = "FAILED" if given_up else "WANTED"
+        said = error or {"status": "UNAVAILABLE", "message": "the serving process ended without a word", "details": {}}
+        log.warning("ended key=%s state=%s reason=%s", served.server.key, state, said["message"])
+        ended: dict[str, Any] = {"url": None, "token": None, "worker": None, "lease_until": None}
+        self._note(served, state=state, failures=failures, error=said, **ended)
+
+    def _stop(self, served: _Served, state: str) -> None:
+        log.info("stopping key=%s", served.server.key)
+        self._note(served, state=state, url=None, token=None)
+        served.attempt.stop_file.touch()
+        self.executor.stop(served.handle, self.timing.kill_grace_s)
+        del self._served[served.server.key]
+
+    def _note(self, served: _Served, **values: Any) -> Server:
+        return self.store.note_server(served.server, now_s=time.time(), **values)
+
+    def _attempt(self, server: Server) -> AttemptFolder:
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", server.key)[-100:]
+        return AttemptFolder(self.settings.servers / name / f"attempt-{server.attempt}")
+
+    def _order(self, server: Server) -> dict[str, Any]:
+        return {
+            "job": f"serve {server.key}",
+            "task": TASK,
+            "attempt": server.attempt,
+            "base_model": server.base_model,
+            "weights": server.weights,
+            "models": str(self.settings.models),
+            "base_models": str(self.settings.base_models),
+            "aliases": dict(self.settings.aliases),
+        }
+
+
+def _address(attempt: AttemptFolder) -> dict[str, str] | None:
+    """Where the process answers, once it does."""
+    with contextlib.suppress(NotFound):
+        found: dict[str, str] = folder.read_json(attempt.out / ADDRESS)
+        return found
+    return None
+
+
+def _error_of(attempt: AttemptFolder) -> dict[str, Any] | None:
+    with contextlib.suppress(NotFound, DataLoss):
+        found: dict[str, Any] = folder.read_json(attempt.error)
+        return found
+    return None
+
+
+def _mtime_ns(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0

@@ -1,0 +1,88 @@
+"""Keys: who gets in, with which role, into which project; over every route that the OpenAPI document lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tunesmith.api.app import create_app
+from tunesmith.resources import Role
+from tunesmith.settings import Settings
+from tunesmith.store import Store
+
+OPEN = ("/healthz", "/readyz", "/metrics", "/templates/")
+MINE = "/v1/projects/mine/locations/us-central1"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(tmp_path)), base_url="http://127.0.0.1") as found:
+        yield found
+
+
+def key(client: TestClient, role: Role, project: str | None = "mine") -> dict[str, str]:
+    store: Store = client.app.state.store  # type: ignore[attr-defined]
+    return {"Authorization": "Bearer " + store.create_key("k", project, role).secret}
+
+
+def routes(client: TestClient) -> list[tuple[str, str]]:
+    document = client.get("/openapi.json").json()
+    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+
+
+def filled(path: str) -> str:
+    for name in ("job", "model", "endpoint", "operation", "evaluation", "bucket", "key", "name", "version", "object"):
+        path = path.replace("{" + name + "}", "1").replace("{" + name + ":path}", "1")
+    return path.replace("{project}", "theirs").replace("{location}", "us-central1")
+
+
+def test_every_route_of_another_project_is_closed(client: TestClient) -> None:
+    mine = key(client, "admin")
+    of_projects = [(m, p) for m, p in routes(client) if "{project}" in p]
+    assert len(of_projects) > 30
+    for method, path in of_projects:
+        answer = client.request(method, filled(path), headers=mine, json={} if method in ("POST", "PATCH") else None)
+        assert answer.status_code in (403, 404), f"{method} {path} answered {answer.status_code}"
+
+
+def test_without_a_key_nothing_is_open_but_health_and_templates(client: TestClient) -> None:
+    key(client, "admin")
+    for method, path in routes(client):
+        if path.startswith(OPEN):
+            continue
+        answer = client.request(method, filled(path), json={} if method in ("POST", "PATCH") else None)
+        assert answer.status_code == 401, f"{method} {path} answered {answer.status_code}"
+        assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
+
+
+def test_a_viewer_looks_and_does_nothing_else(client: TestClient) -> None:
+    viewer = key(client, "viewer")
+    assert client.get(f"{MINE}/pipelineJobs", headers=viewer).status_code == 200
+    assert client.post(f"{MINE}/pipelineJobs", headers=viewer, json={}).status_code == 403
+    assert client.post(f"{MINE}/endpoints", headers=viewer, json={"displayName": "e"}).status_code == 403
+
+
+def test_a_key_in_the_url_is_refused(client: TestClient) -> None:
+    answer = client.get(f"{MINE}/pipelineJobs?key=secret")
+    assert answer.status_code == 401
+    assert "ends up in logs" in answer.json()["error"]["message"]
+
+
+def test_a_revoked_key_is_closed_at_once_and_its_use_was_noted(client: TestClient) -> None:
+    store: Store = client.app.state.store  # type: ignore[attr-defined]
+    made = store.create_key("k", None, "admin")
+    store.create_key("other", None, "admin")
+    headers = {"Authorization": f"Bearer {made.secret}"}
+    assert client.get(f"{MINE}/models", headers=headers).status_code == 200
+    assert next(k for k in list(store.keys()) if k.id == made.key.id).last_use_time is not None
+    store.revoke_key(made.key.id)
+    assert client.get(f"{MINE}/models", headers=headers).status_code == 401
+
+
+def test_the_secret_is_nowhere_on_disk(client: TestClient, tmp_path: Path) -> None:
+    store: Store = client.app.state.store  # type: ignore[attr-defined]
+    secret = store.create_key("k", None, "admin").secret.encode()
+    assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
