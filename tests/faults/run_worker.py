@@ -13,9 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
-from tunesmith import store as store_module
 from tunesmith.settings import Settings
-from tunesmith.store import Store, open_store
+from tunesmith.store import Store, database, open_store
 from tunesmith.work.executors import LocalExecutor
 from tunesmith.work.worker import Timing, work
 
@@ -28,7 +27,7 @@ def main() -> None:
     only_job = sys.argv[2] if len(sys.argv) > 2 else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    store_module.BUSY_TIMEOUT_S = float(os.environ.get("BUSY_TIMEOUT_S", "10"))
+    database.BUSY_TIMEOUT_S = float(os.environ.get("BUSY_TIMEOUT_S", "10"))
     if die_at := os.environ.get("DIE_AT"):
         _die_at(*die_at.split(":"))
     stop = threading.Event()
