@@ -49,7 +49,7 @@ IMPORTS = (
     Row("folder", ("errors",)),
     Row("pipeline", ("spec", "resources")),
     Row("filters", ("errors",)),
-    Row("settings", ("errors",)),
+    Row("settings", ("errors", "catalog")),
     Row("model_card", ("catalog", "spec")),
     Row("store", ("errors", "spec", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),

@@ -897,13 +897,14 @@ def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080
     from tunesmith import up as service
 
     _log_to_stderr()
-    session.say(f"tunesmith {__version__}, home {session.settings.home}: http://{host}:{port}")
+    session.say(f"tunesmith {__version__}, home {session.settings.home}")
     with service.worker_beside(session.settings):
         service.serve(session.settings, host, port)
 
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every prediction that is passed on
 
 
 # --- keys ------------------------------------------------------------------------------------------------------

@@ -185,10 +185,13 @@ def tail_text(path: Path, offset_bytes: int, limit_bytes: int = 1 << 18) -> tupl
             data = file.read(limit_bytes)
     except FileNotFoundError:
         return [], offset_bytes
-    end = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
-    return data[:end].decode("utf-8", "replace").split("\n")[
-        : -1 if data[:end].endswith(b"\n") else None
-    ], offset_bytes + end
+    end = data.rfind(b"\n") + 1
+    if end == 0:
+        if len(data) < limit_bytes:
+            return [], offset_bytes
+        end = len(data)
+    text = data[:end].decode("utf-8", "replace")
+    return text.removesuffix("\n").split("\n"), offset_bytes + end
 
 
 @contextlib.contextmanager
@@ -223,6 +226,14 @@ def verify(directory: Path) -> dict[str, Any]:
         if file_sha256(path) != want["sha256"]:
             raise DataLoss(f"{directory.name} is damaged: {name} is not the file that was written", path=str(path))
     return manifest
+
+
+def mtime_ns(path: Path) -> int:
+    """When the file was last written; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def file_sha256(path: Path) -> str:

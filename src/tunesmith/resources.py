@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
-Kind = Literal["generation", "chat"]
 Role = Literal["viewer", "tuner", "admin"]
 """What a key may do: look; submit, change and predict; everything."""
 TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]

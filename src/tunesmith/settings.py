@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith import catalog
 from tunesmith.errors import InvalidArgument
 
 # One job of the reference product at a time, on either kind of accelerator (S48, S72).
-DEFAULT_POOLS: Mapping[str, int] = {"GPU": 8, "TPU": 64}
+DEFAULT_POOLS: Mapping[str, int] = {name: pool.quota_multiple for name, pool in catalog.POOLS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,3 +206,13 @@ def test_stop_is_requested_by_the_files_presence(tmp_path: Path) -> None:
     assert not attempt.stop_requested()
     attempt.stop_file.touch()
     assert attempt.stop_requested()
+
+
+def test_text_is_followed_by_whole_lines_and_a_very_long_one_in_pieces(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    assert folder.tail_text(log, 0) == ([], 0)
+    log.write_bytes("one\n\ntw\u2028o\nhalf".encode())
+    lines, offset = folder.tail_text(log, 0)
+    assert lines == ["one", "", "tw\u2028o"]
+    assert folder.tail_text(log, offset) == ([], offset)
+    assert folder.tail_text(log, offset, limit_bytes=2) == (["ha"], offset + 2)

@@ -57,6 +57,10 @@ def admin(request: Request, caller: Annotated[Principal, Depends(principal)]) ->
     return _checked(request, caller, "admin")
 
 
+Viewer = Annotated[Principal, Depends(viewer)]
+Tuner = Annotated[Principal, Depends(tuner)]
+
+
 def _checked(request: Request, caller: Principal, role: Role) -> Principal:
     project = request.path_params.get("project")
     if project is None and role != "admin":

@@ -8,40 +8,36 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith import filters, resources
-from tunesmith.api import auth, models, operations, predictions
-from tunesmith.api.auth import Principal
+from tunesmith import catalog, filters, resources
+from tunesmith.api import models, operations, predictions
+from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.predictions import Target
 from tunesmith.api.wire import (
+    Listing,
     Wire,
     body_of,
     documented,
-    page_token,
+    filter_value,
     parse_json,
     present,
-    query_of,
     read_as,
     read_body,
     timestamp,
 )
 from tunesmith.errors import FailedPrecondition, InvalidArgument, NotFound
-from tunesmith.resources import EndpointName, Kind
+from tunesmith.resources import EndpointName
 from tunesmith.store import DeployedModel, Endpoint, Store, Wanted, server_of
 
 PARENT = "/v1/projects/{project}/locations/{location}/endpoints"
 _PUBLISHER = "/projects/{project}/locations/{location}/publishers/google/models/{model}"
 
 router = APIRouter(tags=["endpoints"])
-
-Viewer = Annotated[Principal, Depends(auth.viewer)]
-Tuner = Annotated[Principal, Depends(auth.tuner)]
 
 
 class EndpointBody(Wire):
@@ -127,24 +123,13 @@ def list_endpoints(
     caller: Viewer,
     project: str,
     location: str,
-    filter_text: Annotated[str | None, Query(alias="filter")] = None,
-    order_by: Annotated[str | None, Query(alias="orderBy")] = None,
-    page_size: Annotated[int | None, Query(alias="pageSize")] = None,
-    token: Annotated[str | None, Query(alias="pageToken")] = None,
+    listing: Annotated[Listing, Depends()],
 ) -> JSONResponse:
     """Endpoints of a project in a region, newest first unless another order is asked for."""
     store: Store = request.app.state.store
     parent = f"projects/{project}/locations/{location}/endpoints"
-    query = query_of(
-        parent=parent,
-        page_size=page_size,
-        page_token=token,
-        filter_text=filter_text,
-        order_by=order_by,
-        convert=_filter_value,
-    )
-    page = store.list_endpoints(project, location, query)
-    following = page_token(parent, filter_text, order_by, page.next_position)
+    page = store.list_endpoints(project, location, listing.query(parent, filter_value))
+    following = listing.token(parent, page.next_position)
     return JSONResponse(present(endpoints=[to_wire(one) for one in page.rows], nextPageToken=following))
 
 
@@ -334,14 +319,16 @@ def _target(request: Request, project: str, location: str, endpoint: str) -> Tar
     deployed = next(d for d in found.deployed_models if d.id == drawn)
     model = store.model(f"{deployed.model}@{deployed.version_id}")
     plan = model.lineage.get("plan", {})
-    kind: Kind = "chat" if (plan.get("kind") or model.lineage.get("data", {}).get("kind")) == "chat" else "generation"
+    kind: catalog.Kind = (
+        "chat" if (plan.get("kind") or model.lineage.get("data", {}).get("kind")) == "chat" else "generation"
+    )
     context = plan.get("spec", {}).get("default_context", "")
     return Target(server_of(model), kind, model, context=context, deployed_id=deployed.id)
 
 
 def _publisher_target(request: Request, model: str) -> Target:
     found = models.publisher_model(model, request.app.state.settings)
-    kind: Kind = found.reference.kind if found.reference else "generation"
+    kind: catalog.Kind = found.reference.kind if found.reference else "generation"
     return Target(Wanted(found.base.name, found.base.name), kind, None)
 
 
@@ -382,9 +369,3 @@ def _find(store: Store, project: str, location: str, endpoint: str) -> Endpoint:
         return store.endpoint(name)
     except (NotFound, InvalidArgument) as error:
         raise NotFound(f"Endpoint `{name}` is not found.", name=name) from error
-
-
-def _filter_value(field: str, text: str) -> filters.Value:
-    if field.endswith("_time"):
-        return datetime.fromisoformat(text).timestamp()
-    return text.rpartition("/")[2] if field in ("name", "endpoint") else text

@@ -7,7 +7,6 @@ is deployed, and its evaluation. What a version is never changes; names, labels 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,17 +15,17 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, filters, resources
-from tunesmith.api import auth, operations
-from tunesmith.api.auth import Principal
+from tunesmith.api import operations
+from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.wire import (
+    Listing,
     Wire,
     body_of,
     documented,
+    filter_value,
     masked,
-    page_token,
     parse_json,
     present,
-    query_of,
     read_as,
     read_body,
     timestamp,
@@ -43,9 +42,6 @@ _TEMPLATE = "projects/{user-project}/locations/{location}/publishers/google/mode
 _EVAL_SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/text_generation_metrics_1.0.0.yaml"
 
 router = APIRouter(tags=["models"])
-
-Viewer = Annotated[Principal, Depends(auth.viewer)]
-Tuner = Annotated[Principal, Depends(auth.tuner)]
 
 
 class ModelUpdate(Wire):
@@ -118,26 +114,14 @@ def list_models(
     caller: Viewer,
     project: str,
     location: str,
-    filter_text: Annotated[str | None, Query(alias="filter")] = None,
-    order_by: Annotated[str | None, Query(alias="orderBy")] = None,
-    page_size: Annotated[int | None, Query(alias="pageSize")] = None,
-    token: Annotated[str | None, Query(alias="pageToken")] = None,
-    read_mask: Annotated[str, Query(alias="readMask")] = "",
+    listing: Annotated[Listing, Depends()],
 ) -> JSONResponse:
     """Models of a project in a region, each in its default version, newest first unless another order is asked for."""
     store: Store = request.app.state.store
     parent = f"projects/{project}/locations/{location}/models"
-    query = query_of(
-        parent=parent,
-        page_size=page_size,
-        page_token=token,
-        filter_text=filter_text,
-        order_by=order_by,
-        convert=_filter_value,
-    )
-    page = store.list_models(project, location, query)
-    models = [masked(to_wire(model, store), read_mask) for model in page.rows]
-    following = page_token(parent, filter_text, order_by, page.next_position)
+    page = store.list_models(project, location, listing.query(parent, filter_value))
+    models = [masked(to_wire(model, store), listing.read_mask) for model in page.rows]
+    following = listing.token(parent, page.next_position)
     return JSONResponse(present(models=models, nextPageToken=following))
 
 
@@ -314,9 +298,3 @@ def _check_texts(body: ModelUpdate) -> None:
     if len(body.description) > MAX_DESCRIPTION:
         raise InvalidArgument.of("description", f"has {len(body.description)} characters; at most {MAX_DESCRIPTION}")
     resources.check_labels(body.labels)
-
-
-def _filter_value(field: str, text: str) -> filters.Value:
-    if field.endswith("_time"):
-        return datetime.fromisoformat(text).timestamp()
-    return text.rpartition("/")[2] if field in ("name", "model") else text

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,18 +17,18 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import filters, folder, pipeline, resources
-from tunesmith.api import auth, operations, templates
-from tunesmith.api.auth import Principal
+from tunesmith.api import operations, templates
+from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.tuning_request import PipelineJobBody, understand
 from tunesmith.api.wire import (
+    Listing,
     Wire,
     body_of,
     documented,
+    filter_value,
     masked,
-    page_token,
     parse_json,
     present,
-    query_of,
     read_as,
     read_body,
     status_of,
@@ -48,18 +47,11 @@ PARENT = "/v1/projects/{project}/locations/{location}/pipelineJobs"
 
 router = APIRouter(tags=["pipelineJobs"])
 
-Viewer = Annotated[Principal, Depends(auth.viewer)]
-Tuner = Annotated[Principal, Depends(auth.tuner)]
-
 
 class Names(Wire):
     """Which jobs a batch verb is for."""
 
     names: list[str]
-
-
-class Nothing(Wire):
-    """An empty body."""
 
 
 @router.post(PARENT, openapi_extra=documented(PipelineJobBody))
@@ -117,26 +109,14 @@ def list_pipeline_jobs(
     caller: Viewer,
     project: str,
     location: str,
-    filter_text: Annotated[str | None, Query(alias="filter")] = None,
-    order_by: Annotated[str | None, Query(alias="orderBy")] = None,
-    page_size: Annotated[int | None, Query(alias="pageSize")] = None,
-    token: Annotated[str | None, Query(alias="pageToken")] = None,
-    read_mask: Annotated[str, Query(alias="readMask")] = "",
+    listing: Annotated[Listing, Depends()],
 ) -> JSONResponse:
     """Jobs of a project in a region, newest first unless another order is asked for; without their tasks."""
     _, store = _of(request)
     parent = f"projects/{project}/locations/{location}/pipelineJobs"
-    query = query_of(
-        parent=parent,
-        page_size=page_size,
-        page_token=token,
-        filter_text=filter_text,
-        order_by=order_by,
-        convert=_filter_value,
-    )
-    page = store.list_jobs(project, location, query)
-    jobs = [masked(to_wire(job, store, detail=False), read_mask) for job in page.rows]
-    following = page_token(parent, filter_text, order_by, page.next_position)
+    page = store.list_jobs(project, location, listing.query(parent, _filter_value))
+    jobs = [masked(to_wire(job, store, detail=False), listing.read_mask) for job in page.rows]
+    following = listing.token(parent, page.next_position)
     return JSONResponse(present(pipelineJobs=jobs, nextPageToken=following))
 
 
@@ -346,11 +326,7 @@ def _refuse_foreign_tensorboard(body: PipelineJobBody, project: str, location: s
 
 
 def _filter_value(field: str, text: str) -> filters.Value:
-    if field == "state":
-        return text.removeprefix(_STATE)
-    if field.endswith("_time"):
-        return datetime.fromisoformat(text).timestamp()
-    return text.rpartition("/")[2] if field == "name" else text
+    return text.removeprefix(_STATE) if field == "state" else filter_value(field, text)
 
 
 # Live.

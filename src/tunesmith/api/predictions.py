@@ -22,7 +22,6 @@ from starlette.concurrency import run_in_threadpool
 from tunesmith import catalog
 from tunesmith.api.wire import whole
 from tunesmith.errors import Cancelled, InvalidArgument, TunesmithError, Unavailable, from_json
-from tunesmith.resources import Kind
 from tunesmith.store import Model, Server, Store, Wanted
 
 LOOK_S = 0.1
@@ -58,7 +57,7 @@ class Target:
     """What answers."""
 
     server: Wanted
-    kind: Kind
+    kind: catalog.Kind
     """How a prediction of it is shaped."""
     model: Model | None
     """None: the base model itself."""

@@ -55,8 +55,6 @@ _METHODS = ("tune_v2", "tune", "")
 _BUCKET_URI = re.compile(r"(gs|s3)://[a-z0-9][-._a-z0-9]{1,220}[a-z0-9](/.*)?")
 _KEY_NAME = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
 CMEK_REGION = "us-central1"
-UNITS = {"GPU": 8, "TPU": 64}
-"""Devices that a job takes (S72)."""
 
 
 class EncryptionSpec(Wire):
@@ -150,11 +148,16 @@ def understand(
     wrong = _cmek(key, location, plan)
     if wrong:
         raise InvalidArgument.of_all(wrong)
-    return TuningRequest(plan, _asked(body, raw, template, given, location))
+    return TuningRequest(plan, _asked(body, raw, template, given, location, plan.spec.accelerator_type))
 
 
 def _asked(
-    body: PipelineJobBody, raw: Mapping[str, Any], template: Template, given: Mapping[str, Any], location: str
+    body: PipelineJobBody,
+    raw: Mapping[str, Any],
+    template: Template,
+    given: Mapping[str, Any],
+    location: str,
+    accelerator: str,
 ) -> Asked:
     kept = body.model_dump(
         by_alias=True,
@@ -169,13 +172,12 @@ def _asked(
     spec = body.pipeline_spec
     if spec is not None and spec != templates.spec_of(template):
         kept["pipelineSpec"] = spec
-    accelerator = str(given.get("accelerator_type", "GPU"))
     return Asked(
         location=location,
         display_name=body.display_name or "",
         request=kept,
         body_sha256=_sha256(raw),
-        units=UNITS.get(accelerator, 0),
+        units=catalog.POOLS[accelerator].quota_multiple,
         deploys=True,
         tensorboard=str(given.get("tensorboard_resource_id", "")).rpartition("/")[2],
     )

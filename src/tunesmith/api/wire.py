@@ -11,9 +11,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import fastapi
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -200,33 +202,44 @@ def masked(resource: Mapping[str, Any], read_mask: str) -> dict[str, Any]:
 # Lists.
 
 
-def query_of(
-    *,
-    parent: str,
-    page_size: int | None,
-    page_token: str | None,
-    filter_text: str | None,
-    order_by: str | None,
-    convert: Callable[[str, str], filters.Value],
-) -> Query:
-    """What of a list a request wants. A token that belongs to another list, or to none, is InvalidArgument."""
-    limit = _page_size(page_size)
-    said = _said(parent, filter_text, order_by)
-    return Query(
-        limit=limit,
-        where=filters.parse(filter_text or "", convert),
-        order=_order(order_by or ""),
-        position=_position_of(page_token, said) if page_token else (),
-    )
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The query arguments of a list, as a dependency: what is wanted of it, and how the next page is asked for."""
+
+    filter_text: Annotated[str, fastapi.Query(alias="filter")] = ""
+    order_by: Annotated[str, fastapi.Query(alias="orderBy")] = ""
+    page_size: Annotated[int, fastapi.Query(alias="pageSize")] = 0
+    page_token: Annotated[str, fastapi.Query(alias="pageToken")] = ""
+    read_mask: Annotated[str, fastapi.Query(alias="readMask")] = ""
+
+    def query(self, parent: str, convert: Callable[[str, str], filters.Value]) -> Query:
+        """For the store. InvalidArgument for a token that belongs to another list, or to none."""
+        said = self._said(parent)
+        return Query(
+            limit=_page_size(self.page_size),
+            where=filters.parse(self.filter_text, convert),
+            order=_order(self.order_by),
+            position=_position_of(self.page_token, said) if self.page_token else (),
+        )
+
+    def token(self, parent: str, position: Sequence[Any]) -> str | None:
+        """The token with which the next page is asked for; None on the last one."""
+        if not position:
+            return None
+        body = json.dumps(list(position), separators=(",", ":")).encode()
+        check = hashlib.sha256(self._said(parent) + body).digest()[:9]
+        return base64.urlsafe_b64encode(check + body).decode().rstrip("=")
+
+    def _said(self, parent: str) -> bytes:
+        """What makes two lists the same."""
+        return json.dumps([parent, self.filter_text, self.order_by]).encode()
 
 
-def page_token(parent: str, filter_text: str | None, order_by: str | None, position: Sequence[Any]) -> str | None:
-    """The token with which the next page is asked for; None on the last one."""
-    if not position:
-        return None
-    body = json.dumps(list(position), separators=(",", ":")).encode()
-    check = hashlib.sha256(_said(parent, filter_text, order_by) + body).digest()[:9]
-    return base64.urlsafe_b64encode(check + body).decode().rstrip("=")
+def filter_value(field: str, text: str) -> filters.Value:
+    """A value in a filter as the store holds it: times as seconds, resource names as their last part."""
+    if field.endswith("_time"):
+        return datetime.fromisoformat(text).timestamp()
+    return text.rpartition("/")[2] if field in ("name", "model", "endpoint") else text
 
 
 def _position_of(token: str, said: bytes) -> list[Any]:
@@ -243,12 +256,8 @@ def _position_of(token: str, said: bytes) -> list[Any]:
     return list(position)
 
 
-def _said(parent: str, filter_text: str | None, order_by: str | None) -> bytes:
-    return json.dumps([parent, filter_text or "", order_by or ""]).encode()
-
-
-def _page_size(asked: int | None) -> int:
-    if asked is None or asked == 0:
+def _page_size(asked: int) -> int:
+    if asked == 0:
         return DEFAULT_PAGE_SIZE
     if asked < 0:
         raise InvalidArgument.of("pageSize", f"must be 0 (the default) or more, got {asked}")

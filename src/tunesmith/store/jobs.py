@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tunesmith import pipeline, resources
-from tunesmith.errors import AlreadyExists, FailedPrecondition, NotFound
+from tunesmith.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tunesmith.pipeline import Wanted
 from tunesmith.resources import JobName, JobState, TaskState
 from tunesmith.spec import TuningPlan
@@ -324,10 +324,17 @@ def _new_task(job: int, position: int, name: str) -> dict[str, Any]:
 
 
 def _add_experiment(connection: sa.Connection, job: int, tensorboard: str, job_id: str, now_s: float) -> None:
-    """The job's experiment (S46), named as the job; NotFound if there is no such tensorboard."""
-    of_tensorboard = tables.tensorboards.c.id == tensorboard
-    if connection.execute(sa.select(tables.tensorboards.c.id).where(of_tensorboard)).first() is None:
-        raise NotFound(f"no tensorboard has the id {tensorboard}", name=tensorboard)
+    """The job's experiment (S46), named as the job; InvalidArgument unless the tensorboard is beside the job."""
+    of_job = sa.select(tables.jobs.c.project, tables.jobs.c.location).where(tables.jobs.c.sequence == job)
+    project, location = connection.execute(of_job).one()
+    board = tables.tensorboards.c
+    found = board.id == tensorboard, board.project == project, board.location == location
+    if connection.execute(sa.select(board.id).where(*found)).first() is None:
+        raise InvalidArgument.of(
+            "runtimeConfig.parameterValues.tensorboard_resource_id",
+            f"there is no tensorboard {tensorboard} in projects/{project}/locations/{location}; leave it out: the "
+            "metrics are in the job's folder, and live in :watch",
+        )
     values = {
         "tensorboard": tensorboard,
         "id": job_id,

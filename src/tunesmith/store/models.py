@@ -207,6 +207,14 @@ class Models(Database):
             raise NotFound(f"model {name.partition('@')[0]} has no version {version}", name=name)
         return self._as_models(connection, rows)[0]
 
+    def _deployed_models(self, connection: sa.Connection) -> list[Model]:
+        """Every version that is deployed somewhere."""
+        deployed, version = tables.deployed_models, tables.model_versions
+        somewhere = sa.exists().where(
+            deployed.c.model == version.c.model, deployed.c.version_id == version.c.version_id
+        )
+        return self._as_models(connection, connection.execute(_versions().where(somewhere)).all())
+
     def _as_models(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Model]:
         ids = {row.id for row in rows}
         aliases = connection.execute(sa.select(tables.model_aliases).where(tables.model_aliases.c.model.in_(ids))).all()

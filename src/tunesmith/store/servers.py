@@ -92,12 +92,9 @@ class Servers(Endpoints):
     def ask_for_deployed(self, *, now_s: float) -> None:
         """Keeps the servers wanted that deployed models need."""
         with self._reading() as connection:
-            query = sa.select(tables.deployed_models.c.model, tables.deployed_models.c.version_id).distinct()
-            deployed = connection.execute(query).all()
-            wanted = {server_of(self._read_model(connection, f"{d.model}@{d.version_id}")) for d in deployed}
-            fresh = now_s - ASKED_INTERVAL_S
-            known = tables.servers.c.asked_time > fresh, tables.servers.c.state.in_(("WANTED", "STARTING", "READY"))
-            kept = set(connection.execute(sa.select(tables.servers.c.key).where(*known)).scalars())
+            wanted = {server_of(model) for model in self._deployed_models(connection)}
+            fresh = tables.servers.c.asked_time > now_s - ASKED_INTERVAL_S, tables.servers.c.state != "STOPPED"
+            kept = set(connection.execute(sa.select(tables.servers.c.key).where(*fresh)).scalars())
         missing = [w for w in wanted if w.key not in kept]
         if missing:
             with self._writing() as connection:

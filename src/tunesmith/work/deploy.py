@@ -16,11 +16,10 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tunesmith import folder
-from tunesmith.errors import Aborted, DataLoss, NotFound, Unavailable, from_json
+from tunesmith.errors import Aborted, DataLoss, NotFound, Unavailable, from_exception, from_json
 from tunesmith.folder import AttemptFolder
 from tunesmith.settings import Settings
 from tunesmith.store import Server, Store
@@ -38,6 +37,8 @@ class ServingTiming:
 
     look_s: float = 0.3
     """Between two looks at the servers."""
+    deployed_s: float = 3.0
+    """Between two looks at what is deployed; a prediction asks for its server by itself."""
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
     idle_s: float = 900.0
@@ -77,6 +78,7 @@ class Deployments:
     timing: ServingTiming = SERVING_TIMING
     _served: dict[str, _Served] = field(default_factory=dict)
     _next_look_s: float = 0.0
+    _next_deployed_s: float = 0.0
 
     def turn(self) -> None:
         """One look at everything, if it is time for one."""
@@ -84,7 +86,9 @@ class Deployments:
         if now_s < self._next_look_s:
             return
         self._next_look_s = now_s + self.timing.look_s
-        self.store.ask_for_deployed(now_s=time.time())
+        if now_s >= self._next_deployed_s:
+            self._next_deployed_s = now_s + self.timing.deployed_s
+            self.store.ask_for_deployed(now_s=time.time())
         for served in list(self._served.values()):
             try:
                 self._look(served)
@@ -103,20 +107,23 @@ class Deployments:
         self._served.clear()
 
     def _claim(self) -> Server | None:
-        others = {s.worker for s in self.store.servers() if s.worker not in (None, self.worker)}
-        dead: Sequence[str] = [other for other in others if other is not None and self.is_dead(other)]
+        servers = self.store.servers()
+        others = {s.worker for s in servers if s.worker is not None and s.worker != self.worker}
+        if not others and all(s.state != "WANTED" for s in servers):
+            return None  # without a transaction that writes
+        dead: Sequence[str] = [other for other in others if self.is_dead(other)]
         return self.store.claim_server(
             self.worker, now_s=time.time(), lease_s=self.timing.lease_s, idle_s=self.timing.idle_s, dead=dead
         )
 
     def _start(self, server: Server) -> None:
         attempt = self._attempt(server).create()
-        if not attempt.task_file.exists():
-            folder.write_json(attempt.task_file, self._order(server))
         try:
+            if not attempt.task_file.exists():
+                folder.write_json(attempt.task_file, self._order(server))
             handle = self.executor.start(attempt)
-        except Unavailable as error:
-            self.store.note_server(server, now_s=time.time(), state="FAILED", error=error.to_json())
+        except (Unavailable, OSError) as error:  # the disk may be full
+            self.store.note_server(server, now_s=time.time(), state="FAILED", error=from_exception(error).to_json())
             return
         log.info("serving key=%s attempt=%d", server.key, server.attempt)
         now_s = time.monotonic()
@@ -141,7 +148,7 @@ class Deployments:
             log.info("ready key=%s url=%s", served.server.key, address["url"])
 
     def _look_for_signs(self, served: _Served, now_s: float) -> None:
-        sign = _mtime_ns(served.attempt.progress)
+        sign = folder.mtime_ns(served.attempt.progress)
         if sign != served.sign:
             served.sign, served.changed_s = sign, now_s
         elif now_s - served.changed_s > self.timing.silence_s:
@@ -201,9 +208,3 @@ def _error_of(attempt: AttemptFolder) -> dict[str, Any] | None:
         found: dict[str, Any] = folder.read_json(attempt.error)
         return found
     return None
-
-
-def _mtime_ns(path: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_mtime_ns
-    return 0

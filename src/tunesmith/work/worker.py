@@ -485,14 +485,7 @@ def _said(error: TunesmithError) -> dict[str, Any]:
 
 def _signs_of_life(attempt: AttemptFolder) -> tuple[int, ...]:
     """When each of the files that a living attempt writes was last written, in ns; 0 if it is not there."""
-    return tuple(_mtime_ns(path) for path in (attempt.pid_file, attempt.progress, attempt.metrics, attempt.log))
-
-
-def _mtime_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+    return tuple(folder.mtime_ns(path) for path in (attempt.pid_file, attempt.progress, attempt.metrics, attempt.log))
 
 
 def _furthest_step(attempt: AttemptFolder) -> int:
