@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from tunesmith.errors import InvalidArgument, Violation
@@ -183,6 +184,11 @@ def new_job_id_of(pipeline_name: str, now_s: float | None = None) -> str:
     """An id for a job whose client chose none, as the service makes one: the pipeline's name, the time, a token."""
     time_s = time.time() if now_s is None else now_s
     return f"{pipeline_name}-{time.strftime('%Y%m%d%H%M%S', time.gmtime(time_s))}-{secrets.token_hex(4)}"
+
+
+def rfc3339(time_s: float) -> str:
+    """A time as it goes out: UTC, to the microsecond, with a Z."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def job_key(project: str, job_id: str) -> str:

@@ -225,48 +225,36 @@ def undeploy_model(
 # Predicting.
 
 
-async def predict_at_endpoint(
-    request: Request, caller: Tuner, project: str, location: str, endpoint: str
-) -> JSONResponse:
-    """Predictions of a deployed model."""
-    target = await run_in_threadpool(_target, request, project, location, endpoint)
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    """For the OpenAPI document: the routes below take what is in their path from the request."""
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def target_of(request: Request) -> Target:
+    """What the path names: an endpoint's model, or a publisher's."""
+    parts = request.path_params
+    if "endpoint" in parts:
+        return _deployed_target(request, parts["project"], parts["location"], parts["endpoint"])
+    return _publisher_target(request, parts["model"])
+
+
+Targeted = Annotated[Target, Depends(target_of)]
+
+
+async def predict(request: Request, caller: Tuner, target: Targeted) -> JSONResponse:
+    """Predictions of a deployed model, or of the base model that stands for a publisher's."""
     return JSONResponse(await predictions.predict(request, target, await _body(request)))
 
 
-async def predict_of_publisher(
-    request: Request, caller: Tuner, project: str, location: str, model: str
-) -> JSONResponse:
-    """Predictions of a publisher's model: of the base model that stands for it here."""
-    target = await run_in_threadpool(_publisher_target, request, model)
-    return JSONResponse(await predictions.predict(request, target, await _body(request)))
+async def server_streaming_predict(request: Request, caller: Tuner, target: Targeted) -> StreamingResponse:
+    """One prediction in pieces: a JSON array that grows."""
+    chunks = await predictions.stream(request, target, await _body(request))
+    return StreamingResponse(chunks, media_type="application/json")
 
 
-async def stream_at_endpoint(
-    request: Request, caller: Tuner, project: str, location: str, endpoint: str
-) -> StreamingResponse:
-    """One prediction of a deployed model in pieces: a JSON array that grows."""
-    target = await run_in_threadpool(_target, request, project, location, endpoint)
-    return await _stream(request, target)
-
-
-async def stream_of_publisher(
-    request: Request, caller: Tuner, project: str, location: str, model: str
-) -> StreamingResponse:
-    """One prediction of a publisher's model in pieces: a JSON array that grows."""
-    return await _stream(request, await run_in_threadpool(_publisher_target, request, model))
-
-
-async def count_at_endpoint(
-    request: Request, caller: Viewer, project: str, location: str, endpoint: str
-) -> JSONResponse:
-    """How many tokens instances have for a deployed model."""
-    target = await run_in_threadpool(_target, request, project, location, endpoint)
-    return JSONResponse(await predictions.count_tokens(request, target, await _body(request)))
-
-
-async def count_of_publisher(request: Request, caller: Viewer, project: str, location: str, model: str) -> JSONResponse:
-    """How many tokens instances have for a publisher's model."""
-    target = await run_in_threadpool(_publisher_target, request, model)
+async def count_tokens(request: Request, caller: Viewer, target: Targeted) -> JSONResponse:
+    """How many tokens instances have for a model."""
     return JSONResponse(await predictions.count_tokens(request, target, await _body(request)))
 
 
@@ -276,29 +264,18 @@ _TENSORS = {
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
+_VERBS = {"predict": predict, "serverStreamingPredict": server_streaming_predict, "countTokens": count_tokens}
 for _version in ("/v1", "/v1beta1"):
-    for _verb, _at_endpoint, _of_publisher in (
-        ("predict", predict_at_endpoint, predict_of_publisher),
-        ("serverStreamingPredict", stream_at_endpoint, stream_of_publisher),
-        ("countTokens", count_at_endpoint, count_of_publisher),
-    ):
-        for _path, _route in (
-            (PARENT.removeprefix("/v1") + "/{endpoint}", _at_endpoint),
-            (_PUBLISHER, _of_publisher),
-        ):
+    for _target, _path in (("endpoint", PARENT.removeprefix("/v1") + "/{endpoint}"), ("publisher", _PUBLISHER)):
+        for _verb, _route in _VERBS.items():
             router.add_api_route(
                 f"{_version}{_path}:{_verb}",
                 _route,
                 methods=["POST"],
-                operation_id=f"{_route.__name__}_{_version[1:]}",
-                openapi_extra=_TENSORS,
+                operation_id=f"{_route.__name__}_{_target}_{_version[1:]}",
+                openapi_extra={**_TENSORS, "parameters": _path_parameters(_path)},
                 response_model=None,
             )
-
-
-async def _stream(request: Request, target: Target) -> StreamingResponse:
-    chunks = await predictions.stream(request, target, await _body(request))
-    return StreamingResponse(chunks, media_type="application/json")
 
 
 async def _body(request: Request) -> Mapping[str, Any]:
@@ -308,7 +285,7 @@ async def _body(request: Request) -> Mapping[str, Any]:
     return body
 
 
-def _target(request: Request, project: str, location: str, endpoint: str) -> Target:
+def _deployed_target(request: Request, project: str, location: str, endpoint: str) -> Target:
     """One of the models deployed at the endpoint, drawn by the traffic split."""
     store: Store = request.app.state.store
     found = _find(store, project, location, endpoint)

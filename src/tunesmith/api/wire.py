@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import fastapi
@@ -20,7 +20,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from tunesmith import catalog, filters
+from tunesmith import catalog, filters, resources
 from tunesmith.errors import InvalidArgument, TunesmithError, Violation
 from tunesmith.store import Query
 
@@ -160,10 +160,8 @@ def whole(value: Any) -> int:
 
 
 def timestamp(time_s: float | None) -> str | None:
-    """RFC 3339 in UTC, to the microsecond, with a Z; None stays None."""
-    if time_s is None:
-        return None
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """As `resources.rfc3339`; None stays None."""
+    return None if time_s is None else resources.rfc3339(time_s)
 
 
 def present(**fields: Any) -> dict[str, Any]:

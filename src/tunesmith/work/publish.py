@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +104,9 @@ def _lineage(job: Job, results: Mapping[str, Any], name: str, now_s: float) -> d
         "versions": {task: result.get("versions", {}) for task, result in results.items()},
         "code_version": tunesmith.__version__,
         "times": {
-            "created": _rfc3339(job.create_time),
-            "started": _rfc3339(job.start_time or job.create_time),
-            "registered": _rfc3339(now_s),
+            "created": resources.rfc3339(job.create_time),
+            "started": resources.rfc3339(job.start_time or job.create_time),
+            "registered": resources.rfc3339(now_s),
         },
     }
 
@@ -136,8 +135,3 @@ def _move(staging: Path, target: Path) -> None:
 
 def _without_paths(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in _PATHS}
-
-
-def _rfc3339(time_s: float) -> str:
-    seconds, fraction = divmod(time_s, 1)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1000):03d}Z"

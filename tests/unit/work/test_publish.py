@@ -103,7 +103,7 @@ def test_lineage_names_all_that_made_the_model(tmp_path: Path) -> None:
     assert lineage["data"]["sha256"] == {"training": "d" * 64}
     assert lineage["versions"]["validate-dataset"] == {"python": "3.11"}
     assert lineage["code_version"]
-    assert lineage["times"]["registered"] == "1970-01-01T00:00:05.500Z"
+    assert lineage["times"]["registered"] == "1970-01-01T00:00:05.500000Z"
     assert lineage["job"] == made.job.name
 
 
