@@ -889,7 +889,7 @@ def serve(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8
     from tunesmith import up
 
     _log_to_stderr()
-    up.serve(session.settings, host, port)
+    up.run(session.settings, host, port, works=False)
 
 
 def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
@@ -898,8 +898,7 @@ def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080
 
     _log_to_stderr()
     session.say(f"tunesmith {__version__}, home {session.settings.home}")
-    with service.worker_beside(session.settings):
-        service.serve(session.settings, host, port)
+    service.run(session.settings, host, port, works=True)
 
 
 def _log_to_stderr() -> None:

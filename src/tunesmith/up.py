@@ -14,24 +14,35 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 from tunesmith.errors import FailedPrecondition, Unavailable
+from tunesmith.foreground import Interrupts, counted_interrupts
 from tunesmith.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.1
+"""Between two looks for an interrupt."""
 AGAIN_S = 2.0
 """Before a worker that died is started again."""
 WORKER_LIMIT_S = 180.0
 """For a worker to have its task save and its servers finish."""
+BACKLOG = 2048
+"""Connections that may wait to be taken, as uvicorn has it."""
 GRACE_S = 30
 """For answers under way when the server is told to stop."""
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """The API at that address until it is told to stop. FailedPrecondition for an open address without keys."""
-    import uvicorn
+def run(settings: Settings, host: str, port: int, *, works: bool) -> None:
+    """The API at that address until Ctrl+C or SIGTERM, then what is under way ends; `works`: with a worker beside it.
 
+    FailedPrecondition for an open address without keys.
+    """
     from tunesmith.api.app import create_app
 
     app = create_app(settings)
@@ -42,6 +53,17 @@ def serve(settings: Settings, host: str, port: int) -> None:
         )
     listening = _listen(host, port)
     log.info("listening url=http://%s:%d", host, listening.getsockname()[1])
+    with counted_interrupts() as interrupts, worker_beside(settings) if works else contextlib.nullcontext():
+        _serve(app, listening, interrupts)
+
+
+def _serve(app: FastAPI, listening: socket.socket, interrupts: Interrupts) -> None:
+    """Answers until the first interrupt; the second one breaks off the answers under way.
+
+    In a thread: in the main one uvicorn would take the signals, and end the process before its worker has ended.
+    """
+    import uvicorn
+
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -52,7 +74,13 @@ def serve(settings: Settings, host: str, port: int) -> None:
             server_header=False,
         )
     )
-    server.run(sockets=[listening])
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(server.run, sockets=[listening])
+        while not serving.done():
+            server.should_exit = interrupts.count > 0
+            server.force_exit = interrupts.count > 1
+            wait([serving], LOOK_S)
+    serving.result()
 
 
 @contextlib.contextmanager
@@ -100,6 +128,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # from the line in the log on, clients wait and are not refused
     except OSError as error:
         listening.close()
         raise Unavailable(f"{host}:{port} cannot be listened on ({error}); choose another --port") from error
