@@ -92,6 +92,7 @@ THIRD_PARTIES = {
     "starlette": ("api.*",),
     "google": ("vertex_compat",),
     "vertexai": ("vertex_compat",),
+    "aiohttp": ("vertex_compat",),
     "numpy": ("data.*", "engine.*"),
     "jinja2": ("data.render", "data.template"),
     "tokenizers": ("data.render", "data.encoder", "engine.model"),
