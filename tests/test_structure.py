@@ -87,7 +87,7 @@ THIRD_PARTIES = {
     "uvicorn": ("up", "engine.serve"),
     "rich": ("cli", "watch", "report"),
     "matplotlib": ("report",),
-    "httpx": ("client", "api.predictions", "api.app", "work.executors", "work.deploy"),
+    "httpx": ("client", "engine.vllm", "api.predictions", "api.app", "work.executors", "work.deploy"),
     "fastapi": ("api.*", "engine.serve", "up"),
     "starlette": ("api.*",),
     "google": ("vertex_compat",),
@@ -103,9 +103,18 @@ THIRD_PARTIES = {
     "huggingface_hub": ("engine.model",),
     "gguf": ("engine.model",),
     "tensorboard": ("engine.metrics", "api.tensorboards"),
-    "subprocess": ("process", "up", "work.executors", "work.deploy", "engine.model", "engine.ranks", "evals.sandbox"),
+    "subprocess": (
+        "process",
+        "up",
+        "work.executors",
+        "work.deploy",
+        "engine.model",
+        "engine.ranks",
+        "engine.vllm",
+        "evals.sandbox",
+    ),
     "multiprocessing": (),
-    "asyncio": ("api.*", "engine.serve"),
+    "asyncio": ("api.*", "engine.serve", "engine.vllm"),
 }
 
 FORBIDDEN_NAMES = {"manager", "handler", "processor", "helper", "helpers", "base", "common", "utils", "util"}
@@ -271,9 +280,9 @@ def test_functions_are_short() -> None:
 
 def test_only_programs_read_the_environment() -> None:
     # cli reads the settings; the worker passes what a task needs; torchrun tells its ranks who they are; vertex_compat
-    # runs in a user's script, where the variable is how the storage library is told of another host.
+    # runs in a user's script, where the variable is how the storage library is told of another host; vLLM gets ours.
     readers = {m for m in MODULES if re.search(r"\bos\.(environ\b|getenv\()", _code(m))}
-    assert readers <= {"cli", "work.worker", "engine.parallel", "vertex_compat"}
+    assert readers <= {"cli", "work.worker", "engine.parallel", "engine.vllm", "vertex_compat"}
 
 
 def _code(module: str) -> str:

@@ -67,7 +67,9 @@ class Order:
     models: Path | None = None
     """Folder of the registered models that may be asked for."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of engine/continuous.py's Limits that differ from its defaults."""
+    """Fields of engine/continuous.py's Limits that differ from the defaults."""
+    serving: str = "auto"
+    """What computes a served model's answers, as in the settings."""
 
     def result_of(self, task: str) -> dict[str, Any]:
         """The result.json of an earlier task."""
@@ -131,6 +133,7 @@ def read_order(attempt: AttemptFolder) -> Order:
         weights=_path(said, "weights"),
         models=_path(said, "models"),
         limits=said.get("limits", {}),
+        serving=said.get("serving", "auto"),
     )
 
 
@@ -210,7 +213,6 @@ def evaluate(order: Order) -> dict[str, Any]:
 def serve(order: Order) -> dict[str, Any]:
     """Answers requests with a base model and the adapters of models tuned on it, until it is told to stop."""
     from tunesmith.engine import serve
-    from tunesmith.engine.continuous import Limits
 
     return serve.serve(
         order.folder,
@@ -218,7 +220,8 @@ def serve(order: Order) -> dict[str, Any]:
         base_models=order.base_models,
         weights=order.weights,
         models=order.models,
-        limits=Limits(**order.limits),
+        limits=order.limits,
+        serving=order.serving,
     )
 
 

@@ -8,7 +8,8 @@ for. Out: out/address.json (url, token, hash of the base) once it is loaded, the
     POST /count      {"tokens"}
     GET  /health     {"state", "base_model", "adapters", "running", "waiting"}
 
-Three threads: this one keeps progress.json fresh and looks for STOP, one computes (continuous.py), one speaks HTTP.
+Three threads: this one keeps progress.json fresh and looks for STOP, one computes (continuous.py, or vllm.py where
+vLLM is), one speaks HTTP.
 Asked to stop it takes no more requests, lets those it has end within a grace time, and leaves. Every request bears the
 token of address.json, which only the user that runs it may read.
 """
@@ -23,7 +24,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,16 @@ from typing import Any
 from tunesmith import folder
 from tunesmith.catalog import BaseModel
 from tunesmith.data.render import Renderer
-from tunesmith.engine.adapters import load_tuned
+from tunesmith.engine import vllm
+from tunesmith.engine.adapters import load_tuned, refuse_another_base
 from tunesmith.engine.continuous import Batcher, Done, Event, Failed, Finish, Limits, Piece, Ticket
-from tunesmith.engine.device import probe
+from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import set_for_decoding
-from tunesmith.engine.model import load, prepare
+from tunesmith.engine.model import Prepared, load, prepare
 from tunesmith.engine.progress import Progress
 from tunesmith.engine.requests import RequestReader
 from tunesmith.engine.shelf import Shelf
-from tunesmith.errors import TunesmithError, from_exception
+from tunesmith.errors import FailedPrecondition, TunesmithError, from_exception
 from tunesmith.folder import AttemptFolder
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,8 @@ class Served:
 
     base: BaseModel
     sha256: str
-    shelf: Shelf
     reader: RequestReader
-    batcher: Batcher
+    batcher: Batcher | vllm.VllmBatcher
 
 
 def serve(
@@ -81,23 +82,26 @@ def serve(
     base_models: Path,
     weights: Path | None = None,
     models: Path | None = None,
-    limits: Limits,
+    limits: Mapping[str, Any],
+    serving: str = "auto",
 ) -> dict[str, Any]:
     """Serves until the attempt is asked to stop; what it leaves in result.json.
 
     weights  folder of a fully tuned model of this base, served in its place
     models   folder of registered models; adapters outside of it are refused
+    limits   fields of Limits that differ from the defaults
+    serving  what computes: vllm, transformers, or auto for vLLM where it and a CUDA device are
     """
-    limits.check()
+    Limits(**limits).check()
     progress = Progress(attempt)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        loading = threads.submit(_load, base, base_models, weights, models, limits)
+        loading = threads.submit(_load, base, base_models, weights, models, limits, serving)
         while not _ended(loading, BEAT_S):
             progress.phase("loading")
         served = loading.result()
         computing = threads.submit(served.batcher.run)
         try:
-            _answer(attempt, served, threads, computing, progress, limits.grace_s)
+            _answer(attempt, served, threads, computing, progress, Limits(**limits).grace_s)
         finally:
             attempt.address.unlink(missing_ok=True)
             served.batcher.close()
@@ -105,19 +109,46 @@ def serve(
     return {"base": {"name": base.name, "sha256": served.sha256}}
 
 
-def _load(base: BaseModel, base_models: Path, weights: Path | None, models: Path | None, limits: Limits) -> Served:
+def _load(
+    base: BaseModel,
+    base_models: Path,
+    weights: Path | None,
+    models: Path | None,
+    limits: Mapping[str, Any],
+    serving: str,
+) -> Served:
     prepared = prepare(base, base_models)
-    device = probe()
-    if weights is None:
-        model = load(prepared.folder, device)
-    else:
+    if weights is not None:
         folder.verify(weights)
-        model = load_tuned(weights, prepared, device)
-    set_for_decoding(model)
+        refuse_another_base(weights, prepared)
     renderer = Renderer.open(prepared.folder, base)
-    shelf = Shelf(model, prepared, limits.adapters, weights)
-    batcher = Batcher(shelf, renderer, base.context_tokens, limits)
-    return Served(base, prepared.sha256, shelf, RequestReader(base, renderer, models), batcher)
+    reader = RequestReader(base, renderer, models)
+    device = probe()
+    if not _uses_vllm(serving, device, weights):
+        batcher = _loaded(prepared, renderer, base.context_tokens, weights, Limits(**limits), device)
+        return Served(base, prepared.sha256, reader, batcher)
+    wide = Limits(**{**vllm.LIMITS, **limits}).check()
+    process = vllm.start(prepared, weights, models, base.context_tokens, wide)
+    behind = vllm.VllmBatcher(process, prepared, renderer, base.context_tokens, wide, weights)
+    return Served(base, prepared.sha256, reader, behind)
+
+
+def _uses_vllm(serving: str, device: Device, weights: Path | None) -> bool:
+    if serving == "transformers" or (weights is not None and not (weights / "config.json").is_file()):
+        return False
+    if serving == "vllm" and not vllm.is_installed():
+        raise FailedPrecondition(
+            "vLLM is wanted and is not installed where tasks run: pip install vllm, or set TUNESMITH_SERVING=auto"
+        )
+    return serving == "vllm" or (device.is_cuda and vllm.is_installed())
+
+
+def _loaded(
+    base: Prepared, renderer: Renderer, context_tokens: int, weights: Path | None, limits: Limits, device: Device
+) -> Batcher:
+    model = load(base.folder, device) if weights is None else load_tuned(weights, base, device)
+    set_for_decoding(model)
+    return Batcher(Shelf(model, base, limits.adapters, weights), renderer, context_tokens, limits)
 
 
 def _answer(
@@ -155,7 +186,9 @@ def _watch(attempt: AttemptFolder, progress: Progress, threads: tuple[concurrent
             return
 
 
-def _stop(batcher: Batcher, server: Any, speaking: concurrent.futures.Future[None], grace_s: float) -> None:
+def _stop(
+    batcher: Batcher | vllm.VllmBatcher, server: Any, speaking: concurrent.futures.Future[None], grace_s: float
+) -> None:
     """Takes no more requests, gives those taken their time, and ends the HTTP thread."""
     batcher.refuse_more()
     log.info("stopping running=%d waiting=%d", *batcher.counts())
@@ -246,7 +279,7 @@ def _health(served: Served) -> dict[str, Any]:
     return {
         "state": "ready" if served.batcher.accepts else "stopping",
         "base_model": served.base.name,
-        "adapters": list(served.shelf.names),
+        "adapters": list(served.batcher.names),
         "running": running,
         "waiting": waiting,
     }

@@ -192,6 +192,7 @@ class Deployments:
             "models": str(self.settings.models),
             "base_models": str(self.settings.base_models),
             "aliases": dict(self.settings.aliases),
+            "serving": self.settings.serving,
         }
 
 
