@@ -68,6 +68,8 @@ class Order:
     """Folder of the registered models that may be asked for."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """Fields of engine/continuous.py's Limits that differ from its defaults."""
+    untended_s: float | None = None
+    """A served model that no worker has looked after for so long leaves; None: it stays."""
 
     def result_of(self, task: str) -> dict[str, Any]:
         """The result.json of an earlier task."""
@@ -131,6 +133,7 @@ def read_order(attempt: AttemptFolder) -> Order:
         weights=_path(said, "weights"),
         models=_path(said, "models"),
         limits=said.get("limits", {}),
+        untended_s=said.get("untended_s"),
     )
 
 
@@ -153,7 +156,10 @@ def _report(attempt: AttemptFolder, error: BaseException) -> int:
         log.error("ended status=%s message=%s", known.status, known.message, exc_info=not isinstance(known, Cancelled))
     else:
         log.error("ended status=%s", known.status, exc_info=error)
-    folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    try:
+        folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    except OSError:
+        log.exception("%s could not be written", attempt.error)  # a full disk: the exit code must do
     return known.exit_code
 
 
@@ -219,6 +225,7 @@ def serve(order: Order) -> dict[str, Any]:
         weights=order.weights,
         models=order.models,
         limits=Limits(**order.limits),
+        untended_s=order.untended_s,
     )
 
 
