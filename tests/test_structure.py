@@ -54,7 +54,7 @@ IMPORTS = (
     Row("store", ("errors", "spec", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),
     Row("data", ("errors", "spec", "catalog", "storage", "folder", "data")),
-    Row("engine", ("errors", "spec", "catalog", "storage", "folder", "data", "engine")),
+    Row("engine", ("errors", "spec", "catalog", "storage", "folder", "process", "data", "engine")),
     Row("evals", ("errors", "spec", "folder", "data", "evals")),
     Row("api", (*ROOT, "store", "data.formats", "data.check", "api")),
     Row("work", (*ROOT, "store", "work")),

@@ -863,6 +863,12 @@ def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
 def work(
     session: Session,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing is left to do.")] = False,
+    beside: Annotated[
+        int,
+        typer.Option(
+            "--beside", metavar="PID", hidden=True, help="Leave when that process, which started this one, ends."
+        ),
+    ] = 0,
 ) -> None:
     """Run a worker: it does what waits in the store, job after job.
 
@@ -874,7 +880,7 @@ def work(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     store = session.store()
     before = {job.id: job.update_time for job in store.jobs()}
-    foreground.serve(session.settings, until_idle=until_idle)
+    foreground.serve(session.settings, until_idle=until_idle, beside=beside or None)
     if session.json:
         changed = [job for job in store.jobs() if job.update_time != before.get(job.id)]
         session.emit({"jobs": [_job_json(session, job) for job in changed]})

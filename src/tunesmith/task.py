@@ -70,6 +70,8 @@ class Order:
     """Fields of engine/continuous.py's Limits that differ from the defaults."""
     serving: str = "auto"
     """What computes a served model's answers, as in the settings."""
+    untended_s: float | None = None
+    """A served model that no worker has looked after for so long leaves; None: it stays."""
 
     def result_of(self, task: str) -> dict[str, Any]:
         """The result.json of an earlier task."""
@@ -134,6 +136,7 @@ def read_order(attempt: AttemptFolder) -> Order:
         models=_path(said, "models"),
         limits=said.get("limits", {}),
         serving=said.get("serving", "auto"),
+        untended_s=said.get("untended_s"),
     )
 
 
@@ -156,7 +159,10 @@ def _report(attempt: AttemptFolder, error: BaseException) -> int:
         log.error("ended status=%s message=%s", known.status, known.message, exc_info=not isinstance(known, Cancelled))
     else:
         log.error("ended status=%s", known.status, exc_info=error)
-    folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    try:
+        folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    except OSError:
+        log.exception("%s could not be written", attempt.error)  # a full disk: the exit code must do
     return known.exit_code
 
 
@@ -222,6 +228,7 @@ def serve(order: Order) -> dict[str, Any]:
         models=order.models,
         limits=order.limits,
         serving=order.serving,
+        untended_s=order.untended_s,
     )
 
 

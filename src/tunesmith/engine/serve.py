@@ -7,11 +7,13 @@ for. Out: out/address.json (url, token, hash of the base) once it is loaded, the
                      then {"input_tokens", "model"}; {"error"} if it fails after the first line
     POST /count      {"tokens"}
     GET  /health     {"state", "base_model", "adapters", "running", "waiting"}
+    GET  /who?TEXT   the proof that this process has the token of address.json, for that text (process.py)
 
 Three threads: this one keeps progress.json fresh and looks for STOP, one computes (continuous.py, or vllm.py where
 vLLM is), one speaks HTTP.
-Asked to stop it takes no more requests, lets those it has end within a grace time, and leaves. Every request bears the
-token of address.json, which only the user that runs it may read.
+Asked to stop, or left alone by every worker, it takes no more requests, lets those it has end within a grace time, and
+leaves. Every request bears the token of address.json, which only the user that runs it may read; only /who needs none,
+since it is asked by those who do not know yet whether it is this process that they would show the token to.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith import folder
+from tunesmith import folder, process
 from tunesmith.catalog import BaseModel
 from tunesmith.data.render import Renderer
 from tunesmith.engine import vllm
@@ -84,6 +86,7 @@ def serve(
     models: Path | None = None,
     limits: Mapping[str, Any],
     serving: str = "auto",
+    untended_s: float | None = None,
 ) -> dict[str, Any]:
     """Serves until the attempt is asked to stop; what it leaves in result.json.
 
@@ -91,6 +94,7 @@ def serve(
     models   folder of registered models; adapters outside of it are refused
     limits   fields of Limits that differ from the defaults
     serving  what computes: vllm, transformers, or auto for vLLM where it and a CUDA device are
+    untended_s  how long it stays when no worker looks after it any more: all were killed, and none came; None: for ever
     """
     Limits(**limits).check()
     progress = Progress(attempt)
@@ -101,7 +105,7 @@ def serve(
         served = loading.result()
         computing = threads.submit(served.batcher.run)
         try:
-            _answer(attempt, served, threads, computing, progress, Limits(**limits).grace_s)
+            _answer(attempt, served, threads, computing, progress, Limits(**limits).grace_s, untended_s)
         finally:
             attempt.address.unlink(missing_ok=True)
             served.batcher.close()
@@ -158,6 +162,7 @@ def _answer(
     computing: concurrent.futures.Future[None],
     progress: Progress,
     grace_s: float,
+    untended_s: float | None,
 ) -> None:
     """Speaks HTTP until STOP, or until one of the two threads has ended by a mistake of its own."""
     token = secrets.token_urlsafe(32)
@@ -168,17 +173,28 @@ def _answer(
         try:
             folder.write_json(attempt.address, {"url": url, "token": token, "base_sha256": served.sha256}, mode=0o600)
             log.info("serving base=%s url=%s", served.base.name, url)
-            _watch(attempt, progress, (computing, speaking))
+            _watch(attempt, progress, (computing, speaking), untended_s)
         finally:
             attempt.address.unlink(missing_ok=True)
             _stop(served.batcher, server, speaking, grace_s)
 
 
-def _watch(attempt: AttemptFolder, progress: Progress, threads: tuple[concurrent.futures.Future[None], ...]) -> None:
-    """Until STOP or the end of a thread: a sign of life now and then."""
+def _watch(
+    attempt: AttemptFolder,
+    progress: Progress,
+    threads: tuple[concurrent.futures.Future[None], ...],
+    untended_s: float | None,
+) -> None:
+    """Until STOP, the end of a thread, or too long without a worker: a sign of life now and then."""
     beat_s = float("-inf")
+    tended, tended_s = 0, time.monotonic()
     while not attempt.stop_requested():
         now_s = time.monotonic()
+        if (seen := folder.mtime_ns(attempt.tended_file)) != tended:
+            tended, tended_s = seen, now_s
+        if untended_s is not None and now_s - tended_s > untended_s:
+            log.warning("leaving reason=no worker for %g s", untended_s)
+            return
         if now_s - beat_s >= BEAT_S:
             beat_s = now_s
             progress.phase("serving")
@@ -224,14 +240,17 @@ def _server(served: Served, token: str) -> Any:
 
 
 def guarded(app: Any, token: str) -> Any:
-    """The app, for those who bear the token."""
-    from fastapi.responses import JSONResponse
+    """The app, for those who bear the token; and for everybody the proof that this process has it."""
+    from fastapi.responses import JSONResponse, PlainTextResponse
 
     wanted = f"Bearer {token}".encode()
     message = "the request does not bear the token of address.json"
     said = {"status": "UNAUTHENTICATED", "message": message, "retryable": False, "details": {}}
 
     async def ask_for_token(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/who":
+            await PlainTextResponse(process.proof(token, scope["query_string"].decode("latin-1")))(scope, receive, send)
+            return
         given = dict(scope["headers"]).get(b"authorization", b"")
         answer = app if secrets.compare_digest(given, wanted) else JSONResponse(said, _HTTP["UNAUTHENTICATED"])
         await answer(scope, receive, send)
