@@ -877,7 +877,7 @@ def work(
     """
     from tunesmith import foreground
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _log_to_stderr()
     store = session.store()
     before = {job.id: job.update_time for job in store.jobs()}
     foreground.serve(session.settings, until_idle=until_idle, beside=beside or None)
@@ -909,7 +909,8 @@ def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every prediction that is passed on
+    for told_too_much in ("alembic", "httpx", "uvicorn"):
+        logging.getLogger(told_too_much).setLevel(logging.WARNING)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
