@@ -259,6 +259,15 @@ class Client:
         found: Wire = self.finish(self._call("POST", path, body=body))["deployedModel"]
         return found
 
+    def deploy_on_new_endpoint(self, model: Mapping[str, Any]) -> str:
+        """Puts a model on an endpoint of its own, in its own project and region; the endpoint's resource name."""
+        name = resources.parse_model_name(model["name"])
+        shown = str(model.get("displayName", name.id))
+        parent = f"projects/{name.project}/locations/{name.location}"
+        endpoint: str = self.create_endpoint(f"{shown[:119]}_endpoint", parent=parent)["name"]
+        self.deploy_model(endpoint, str(name), display_name=shown)
+        return endpoint
+
     def undeploy_model(self, endpoint: str, deployed_id: str) -> None:
         """Takes a deployed model off an endpoint."""
         path = f"/v1/{resources.parse_endpoint_name(endpoint)}:undeployModel"
@@ -351,6 +360,19 @@ class Client:
         return dict(operation.get("response") or {})
 
     # Objects in buckets.
+
+    @property
+    def staging(self) -> str:
+        """gs://BUCKET of the project's own, for data that a client brings."""
+        return "gs://" + re.sub(r"[^a-z0-9-]", "-", self.project)[:50] + "-tunesmith-staging"
+
+    def stage(self, source: bytes | Path, uri: str) -> str:
+        """As `upload`, after making the bucket if there is none."""
+        try:
+            return self.upload(source, uri)
+        except NotFound:
+            self.make_bucket(parse_object_uri(uri).bucket)
+            return self.upload(source, uri)
 
     def make_bucket(self, bucket: str) -> None:
         """Makes the bucket of the project, unless there is one of that name."""

@@ -8,7 +8,6 @@ here. Connects to nothing.
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +54,7 @@ class Defaults:
     @property
     def staging(self) -> str:
         """gs://BUCKET or gs://BUCKET/PREFIX, without a slash at its end: where a script's own data go."""
-        said = self.staging_bucket or re.sub(r"[^a-z0-9-]", "-", self.client.project)[:50] + "-tunesmith-staging"
+        said = self.staging_bucket or self.client.staging
         return "gs://" + said.removeprefix("gs://").rstrip("/")
 
 

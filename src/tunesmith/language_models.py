@@ -33,7 +33,6 @@ from tunesmith.answers import (
 )
 from tunesmith.client import Client, Wire
 from tunesmith.default_client import Defaults
-from tunesmith.errors import NotFound
 from tunesmith.remote_jobs import BatchPredictionJob, JobFailed, JobState, PipelineJob, PipelineState
 
 __all__ = [
@@ -148,7 +147,9 @@ class _CodeModel:
         if kind != cls._KIND:
             raise ValueError(f"{tuned_model_name} is a code {kind} model, which {cls.__name__} cannot load")
         deployed = model.get("deployedModels") or []
-        found = cls(model_id=base, endpoint_name=deployed[0]["endpoint"] if deployed else _deployed(client, model))
+        found = cls(
+            model_id=base, endpoint_name=deployed[0]["endpoint"] if deployed else client.deploy_on_new_endpoint(model)
+        )
         found._tuned_name = model["name"]
         return found
 
@@ -605,18 +606,6 @@ def _label_of(tuning_id: str) -> str:
     return resources.base_model_label(tuning_id, "")
 
 
-def _deployed(client: Client, model: Mapping[str, Any]) -> str:
-    """An endpoint for a model that is on none: a new one, in the model's own project and region."""
-    name = resources.parse_model_name(model["name"])
-    shown = model.get("displayName", name.id)
-    endpoint = client.create_endpoint(
-        f"{shown[: MAX_DISPLAY_NAME - 9]}_endpoint", parent=f"projects/{name.project}/locations/{name.location}"
-    )
-    client.deploy_model(endpoint["name"], model["name"], display_name=shown)
-    made: str = endpoint["name"]
-    return made
-
-
 # Of tuning jobs.
 
 
@@ -717,12 +706,7 @@ def _rows_as_lines(data: Any) -> bytes:
 def _upload(source: bytes | Path, name: str, model_id: str, defaults: Defaults) -> str:
     token = resources.new_job_id_of("x").removeprefix("x-")
     uri = f"{defaults.staging}/tuned_language_models/{model_id}/tuned_model_{token}/{name}"
-    client = defaults.client
-    try:
-        return client.upload(source, uri)
-    except NotFound:
-        client.make_bucket(uri.removeprefix("gs://").partition("/")[0])
-        return client.upload(source, uri)
+    return defaults.client.stage(source, uri)
 
 
 # Of predictions.

@@ -245,7 +245,7 @@ def shown(model: Model, store: Store) -> dict[str, Any]:
     own = present(
         baseModel=model.base_model,
         kind=kind_of(model),
-        job=model.job,
+        job=model.job and model.job.rpartition(".")[2],
         metrics=dict(model.metrics),
         lineage=dict(model.lineage),
     )

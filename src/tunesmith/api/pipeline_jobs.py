@@ -179,9 +179,10 @@ def shown(job: Job, store: Store, *, detail: bool = True) -> dict[str, Any]:
     """
     own = present(
         baseModel=job.plan.base_model,
-        reference=job.plan.reference or None,
+        reference=job.plan.reference,
         model=job.model,
-        attempts={task.name: task.attempt for task in job.tasks} if detail else None,
+        error=job.error,
+        tasks=[present(name=t.name, state=t.state, attempt=t.attempt, error=t.error) for t in job.tasks],
     )
     return {**to_wire(job, store, detail=detail), "tunesmith": own}
 
