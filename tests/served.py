@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from tunesmith import catalog, pipeline
+from tunesmith import catalog, pipeline, resources
 from tunesmith.api.app import create_app
 from tunesmith.settings import Settings
 from tunesmith.store import Ending, Store, Wanted
@@ -70,25 +70,28 @@ def _answer(asked: list[dict[str, Any]], request: Request) -> Reply:
     return Reply(200, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
 
-def finish(store: Store, job_key: str, lineage: dict[str, Any] | None = None) -> None:
-    """Does a job's tasks, as far as the store sees it."""
+def finish(store: Store, job_key: str) -> str:
+    """Does a job's tasks, as far as the store sees it; the model's name."""
+    plan = store.job(job_key).plan
     while (claim := store.claim("w", now_s=store._now(None), lease_s=1e6, only_job=job_key)) is not None:
-        store.started(claim, "h", now_s=store._now(None))
         now_s = store._now(None)
+        store.started(claim, "h", now_s=now_s)
         if claim.task == pipeline.UPLOAD:
-            plan = store.job(job_key).plan
-            of_plan = {"kind": plan.kind, "spec": plan.spec.model_dump(mode="json")}
-            base = {"name": plan.base_model, "sha256": "0" * 64}
+            label = resources.base_model_label(plan.base_model, plan.reference or "")
             store.register_model(
                 claim,
-                lineage={"job": "j", "plan": of_plan, "base": base, **(lineage or {})},
+                labels={resources.BASE_MODEL_LABEL: label},
+                lineage={"job": store.job(job_key).name, "plan": plan.model_dump(mode="json")},
                 metrics={"steps": 2, "selected_step": 2, "tuning": {"last": {"step": 2}}},
                 now_s=now_s,
             )
         elif claim.task == pipeline.DEPLOY:
-            store.deploy_tuned(claim, now_s=now_s)
+            store.deploy_model_of_job(claim, now_s=now_s)
         else:
             store.settle(claim, Ending("succeeded"), now_s=now_s)
+    name = store.job(job_key).model
+    assert name is not None
+    return name
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,14 @@ def scripted(script: Callable[[Request], Reply | None]) -> Iterator[str]:
             if reply is None:
                 return
             self.send_response(reply.status)
+            self.send_header("Connection", "close")
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body) + (1 if reply.cut else 0)))
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = answer
 
         def log_message(self, *args: object) -> None:
             """Silent."""

@@ -46,6 +46,8 @@ TIMEOUT_S = 60.0
 """Of one answer that needs no model."""
 WATCH_TIMEOUT_S = 30.0
 """A watched job says something every half second."""
+IDLE_S = 2.0
+"""Servers close idle connections after 5 s or more: one that is used again just then would fail."""
 FIRST_WAIT_S = 0.25
 TRIES = 5
 """Waits of 0.25, 0.5, 1 and 2 s between them."""
@@ -522,6 +524,7 @@ class Client:
             "verify": _trusted(),
             "trust_env": self._trusts_environment,
             "follow_redirects": False,
+            "limits": httpx.Limits(keepalive_expiry=IDLE_S),
         }
 
     def _events(self, path: str) -> Iterator[WatchEvent]:
