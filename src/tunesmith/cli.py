@@ -535,7 +535,7 @@ def jobs_cancel(session: Session, job_id: JobArgument) -> None:
     """Cancel a job: its task saves a checkpoint and leaves; the job cannot be resumed."""
     store = session.store()
     store.request_cancel(job_id)
-    show_state(session, _job_json(session, store.job(job_id)))
+    show_state(session, _job_json(session, store.job(job_id)), says_why=False)
 
 
 def jobs_resume(session: Session, job_id: JobArgument) -> None:

@@ -70,12 +70,13 @@ def show_job(speaker: Speaker, job: Facts) -> None:
     speaker.show(rows)
 
 
-def show_state(speaker: Speaker, job: Facts) -> None:
-    """Where a job stands, in a line."""
+def show_state(speaker: Speaker, job: Facts, *, says_why: bool = True) -> None:
+    """Where a job stands, in a line; with the reason, if it ended without success."""
     if speaker.json:
         speaker.emit(job)
-    else:
-        speaker.show(f"job {job['id']} is {job['state']}" + (f": {_message(job['error'])}" if job["error"] else ""))
+        return
+    why = f": {_message(job['error'])}" if says_why and job["error"] else ""
+    speaker.show(f"job {job['id']} is {job['state']}{why}")
 
 
 def show_models(speaker: Speaker, models: Sequence[Facts]) -> None:

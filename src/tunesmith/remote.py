@@ -19,7 +19,15 @@ import typer
 
 from tunesmith import catalog, resources, watch
 from tunesmith.client import DEFAULT_LOCATION, Client, WatchEvent, Wire, status_error
-from tunesmith.errors import Cancelled, FailedPrecondition, InvalidArgument, NotFound, TunesmithError, Violation, from_json
+from tunesmith.errors import (
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    TunesmithError,
+    Violation,
+    from_json,
+)
 from tunesmith.printing import (
     messages,
     print_answer,
@@ -116,7 +124,7 @@ def jobs_watch(session: Session, client: Client, job_id: str) -> None:
 def jobs_cancel(session: Session, client: Client, job_id: str) -> None:
     """As cli.jobs_cancel."""
     client.cancel_job(job_id)
-    show_state(session, job_facts(client.job(job_id)))
+    show_state(session, job_facts(client.job(job_id)), says_why=False)
 
 
 def job_facts(job: Wire) -> dict[str, Any]:
