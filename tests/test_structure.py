@@ -101,7 +101,7 @@ THIRD_PARTIES = {
     "peft": ("engine.*",),
     "huggingface_hub": ("engine.model",),
     "gguf": ("engine.model",),
-    "tensorboard": ("engine.metrics", "api.tensorboards"),
+    "tensorboard": ("engine.metrics", "api.board"),
     "subprocess": ("process", "up", "work.executors", "work.deploy", "engine.model", "engine.ranks", "evals.sandbox"),
     "multiprocessing": (),
     "asyncio": ("api.*", "engine.serve"),

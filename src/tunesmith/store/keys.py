@@ -81,14 +81,14 @@ class Keys(Database):
                 connection.execute(sa.update(tables.keys).where(tables.keys.c.id == row.id).values(last_use_time=now))
         return _as_key(row)
 
-    def make_pass(self, secret: str, place: str, until_s: float) -> str:
-        """What stands for a key in one place until a time, and is of no use elsewhere; NotFound if no key is in force.
+    def make_pass(self, secret: str, place: str, until_s: float) -> str | None:
+        """What stands for a key in one place until a time, and is of no use elsewhere; None if no key in force has it.
 
         Sealed with the key's hash: nothing is stored, and it ends with the key.
         """
         key = self.key_of(secret)
         if key is None:
-            raise NotFound("no key in force has this secret; `tunesmith keys create` makes one")
+            return None
         until = str(int(until_s))
         return f"{key.id}.{until}.{_seal(_sha256(secret), place, until)}"
 
