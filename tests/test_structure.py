@@ -110,7 +110,7 @@ THIRD_PARTIES = {
     "peft": ("engine.*",),
     "huggingface_hub": ("engine.model",),
     "gguf": ("engine.model",),
-    "tensorboard": ("engine.metrics", "api.tensorboards"),
+    "tensorboard": ("engine.metrics", "api.board"),
     "subprocess": (
         "process",
         "up",

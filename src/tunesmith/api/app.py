@@ -19,7 +19,18 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tunesmith import __version__
-from tunesmith.api import buckets, endpoints, health, models, operations, pipeline_jobs, predictions, templates
+from tunesmith.api import (
+    board,
+    buckets,
+    endpoints,
+    health,
+    models,
+    operations,
+    pipeline_jobs,
+    predictions,
+    templates,
+    tensorboards,
+)
 from tunesmith.api.wire import HTTP_STATUS, error_body
 from tunesmith.errors import (
     FailedPrecondition,
@@ -43,6 +54,8 @@ ROUTERS = (
     pipeline_jobs.router,
     models.router,
     endpoints.router,
+    tensorboards.router,
+    board.router,
     buckets.router,
 )
 
@@ -79,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = open_store(settings)
     app.state.storage = Storage(settings.local_buckets, settings.buckets)
     app.state.forwarding = predictions.open_forwarding()
+    app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

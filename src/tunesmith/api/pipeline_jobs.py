@@ -76,7 +76,6 @@ def _create(
         resources.check_job_id(job_id)
     asked = understand(body, raw, project, location, settings)
     _refuse_without_quota(settings, asked.plan.spec.accelerator_type, asked.asked.units)
-    _refuse_foreign_tensorboard(body, project, location)
     chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
     return shown(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
 
@@ -328,18 +327,6 @@ def _refuse_without_quota(settings: Settings, accelerator: str, units: int) -> N
         raise ResourceExhausted(
             f"a {accelerator} job takes {units} devices and the quota of its pool is {have}: it could never run. "
             f'Raise it with TUNESMITH_POOLS={{"{accelerator}": {units}}}, or choose another accelerator_type'
-        )
-
-
-def _refuse_foreign_tensorboard(body: PipelineJobBody, project: str, location: str) -> None:
-    """S46: the tensorboard must be of the job's project and region."""
-    said = str((body.runtime_config.parameter_values or {}).get("tensorboard_resource_id") or "")
-    parent = f"projects/{project}/locations/{location}/tensorboards"
-    by_number = f"projects/{resources.project_number(project)}/locations/{location}/tensorboards"
-    if "/" in said and said.rpartition("/")[0] not in (parent, by_number):
-        field = "runtimeConfig.parameterValues.tensorboard_resource_id"
-        raise InvalidArgument.of(
-            field, f"must be an id, or {parent}/ID (same project and region as the job), got {said!r}"
         )
 
 

@@ -23,10 +23,12 @@ from tunesmith.store.listing import Page, Query
 from tunesmith.store.models import Deployment, Model
 from tunesmith.store.operations import Operation, Operations
 from tunesmith.store.servers import Server, Servers, Wanted, server_of
+from tunesmith.store.tensorboards import BoardPart, NewPart, Point, Tensorboards
 
 __all__ = [
     "HERE",
     "Asked",
+    "BoardPart",
     "Claim",
     "DeployedModel",
     "Deployment",
@@ -37,8 +39,10 @@ __all__ = [
     "Key",
     "Model",
     "NewKey",
+    "NewPart",
     "Operation",
     "Page",
+    "Point",
     "Query",
     "Server",
     "Store",
@@ -49,7 +53,7 @@ __all__ = [
 ]
 
 
-class Store(Jobs, Claims, Servers, Operations, Keys):
+class Store(Jobs, Claims, Servers, Operations, Keys, Tensorboards):
     """The database of one installation. Any number of processes and threads may have one open on it."""
 
 

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tunesmith import pipeline, resources
-from tunesmith.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tunesmith.errors import AlreadyExists, FailedPrecondition, NotFound
 from tunesmith.pipeline import Wanted
 from tunesmith.resources import JobName, JobState, TaskState
 from tunesmith.spec import TuningPlan
 from tunesmith.store import tables
 from tunesmith.store.database import Database
 from tunesmith.store.listing import Fields, Page, Query, find
+from tunesmith.store.tensorboards import add_job_experiment, forget_job_experiments
 
 _FIELDS = Fields(
     key=tables.jobs.c.sequence,
@@ -170,7 +171,13 @@ class Jobs(Database):
                 connection.execute(sa.insert(tables.tasks), [_new_task(sequence, i, n) for i, n in enumerate(names)])
                 add_event(connection, sequence, now, "QUEUED", message="created")
                 if asked.tensorboard:
-                    _add_experiment(connection, sequence, asked.tensorboard, chosen, now)
+                    add_job_experiment(
+                        connection,
+                        job_of(connection, sequence),
+                        asked.tensorboard,
+                        display_name=plan.display_name,
+                        evaluates=plan.spec.evaluation_data is not None,
+                    )
         except exc.IntegrityError:
             return self._job_made_before(key, body)
         return self.job(key)
@@ -222,7 +229,7 @@ class Jobs(Database):
                 if job.state not in resources.RESTING:
                     raise FailedPrecondition(f"job {job.job_id} is {job.state}; cancel it before deleting it")
             for job in jobs:
-                _forget(connection, job_row(connection, job.id).sequence)
+                _forget(connection, job_row(connection, job.id))
         return jobs
 
     def events(self, job_id: str, after: int = 0) -> list[Event]:
@@ -300,14 +307,15 @@ class Jobs(Database):
             return read_job(connection, key)
 
 
-def _forget(connection: sa.Connection, job: int) -> None:
-    of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job)
+def _forget(connection: sa.Connection, job: Any) -> None:
+    of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job.sequence)
     connection.execute(sa.delete(tables.attempts).where(tables.attempts.c.task.in_(of_job)))
-    for table in (tables.tasks, tables.events, tables.tensorboard_experiments):
-        connection.execute(sa.delete(table).where(table.c.job == job))
-    made = tables.model_versions.c.job == job
+    for table in (tables.tasks, tables.events):
+        connection.execute(sa.delete(table).where(table.c.job == job.sequence))
+    forget_job_experiments(connection, job)
+    made = tables.model_versions.c.job == job.sequence
     connection.execute(sa.update(tables.model_versions).where(made).values(job=None))
-    connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.sequence == job))
+    connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.sequence == job.sequence))
 
 
 def _spec_sha256(plan: TuningPlan) -> str:
@@ -321,32 +329,6 @@ def _new_task(job: int, position: int, name: str) -> dict[str, Any]:
     state: TaskState = "PENDING" if position == 0 else "NOT_TRIGGERED"
     counts = {"attempt": 0, "tries": 0, "furthest_step": 0}
     return {"job": job, "position": position, "name": name, "state": state, **counts}
-
-
-def _add_experiment(connection: sa.Connection, job: int, tensorboard: str, job_id: str, now_s: float) -> None:
-    """The job's experiment (S46), named as the job; InvalidArgument unless the tensorboard is beside the job."""
-    of_job = sa.select(tables.jobs.c.project, tables.jobs.c.location).where(tables.jobs.c.sequence == job)
-    project, location = connection.execute(of_job).one()
-    board = tables.tensorboards.c
-    found = board.id == tensorboard, board.project == project, board.location == location
-    if connection.execute(sa.select(board.id).where(*found)).first() is None:
-        raise InvalidArgument.of(
-            "runtimeConfig.parameterValues.tensorboard_resource_id",
-            f"there is no tensorboard {tensorboard} in projects/{project}/locations/{location}; leave it out: the "
-            "metrics are in the job's folder, and live in :watch",
-        )
-    values = {
-        "tensorboard": tensorboard,
-        "id": job_id,
-        "job": job,
-        "display_name": job_id,
-        "description": "",
-        "labels": {},
-        "source": "",
-        "create_time": now_s,
-        "update_time": now_s,
-    }
-    connection.execute(sa.insert(tables.tensorboard_experiments).values(values))
 
 
 # Reading.

@@ -181,8 +181,8 @@ keys = sa.Table(
     sa.Column("revoke_time", sa.Double),
 )
 
-# TensorBoard resources: tensorboard > experiment > run > time series > points. An experiment with a `job` has no rows
-# below it: its runs and series are the job's metrics file, as far as it has got.
+# TensorBoard resources: tensorboard > experiment > run > time series > points. Below an experiment with a `job` there
+# are no points: they are in the job's metrics files, as far as it has got.
 tensorboards = sa.Table(
     "tensorboards",
     metadata,
