@@ -15,10 +15,12 @@ from typing import Any
 
 import uvicorn
 
-from tunesmith import catalog, pipeline, resources
+from tunesmith import catalog, pipeline, process, resources
 from tunesmith.api.app import create_app
 from tunesmith.settings import Settings
 from tunesmith.store import Ending, Store, Wanted
+
+_TOKEN = "t"
 
 
 @dataclass
@@ -55,10 +57,13 @@ def _announce(store: Store, url: str) -> None:
     store.ask_for_server(Wanted(catalog.EMBEDDED, catalog.EMBEDDED))
     server = store.claim_server("w", now_s=store._now(None), lease_s=1e6, idle_s=1e6)
     assert server is not None
-    store.note_server(server, now_s=store._now(None), state="READY", url=url, token="t")
+    store.note_server(server, now_s=store._now(None), state="READY", url=url, token=_TOKEN)
 
 
 def _answer(asked: list[dict[str, Any]], request: Request) -> Reply:
+    path, _, challenge = request.path.partition("?")
+    if path == "/who":
+        return Reply(200, process.proof(_TOKEN, challenge).encode())
     question = json.loads(request.body)
     asked.append(question | {"path": request.path})
     each = range(question.get("candidates", 1))

@@ -54,7 +54,7 @@ IMPORTS = (
     Row("store", ("errors", "spec", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),
     Row("data", ("errors", "spec", "catalog", "storage", "folder", "data")),
-    Row("engine", ("errors", "spec", "catalog", "storage", "folder", "data", "engine")),
+    Row("engine", ("errors", "spec", "catalog", "storage", "folder", "process", "data", "engine")),
     Row("evals", ("errors", "spec", "folder", "data", "evals")),
     Row("api", (*ROOT, "store", "data.formats", "data.check", "api")),
     Row("work", (*ROOT, "store", "work")),
@@ -97,11 +97,12 @@ THIRD_PARTIES = {
     "uvicorn": ("up", "engine.serve"),
     "rich": ("cli", "printing", "watch", "report"),
     "matplotlib": ("report",),
-    "httpx": ("client", "api.predictions", "api.app", "work.executors", "work.deploy"),
+    "httpx": ("client", "engine.vllm", "api.predictions", "api.app", "work.executors", "work.deploy"),
     "fastapi": ("api.*", "engine.serve", "up"),
     "starlette": ("api.*",),
     "google": ("vertex_compat",),
     "vertexai": ("vertex_compat",),
+    "aiohttp": ("vertex_compat",),
     "numpy": ("data.*", "engine.*"),
     "jinja2": ("data.render", "data.template"),
     "tokenizers": ("data.render", "data.encoder", "engine.model"),
@@ -112,9 +113,18 @@ THIRD_PARTIES = {
     "huggingface_hub": ("engine.model",),
     "gguf": ("engine.model",),
     "tensorboard": ("engine.metrics", "api.tensorboards"),
-    "subprocess": ("process", "up", "work.executors", "work.deploy", "engine.model", "engine.ranks", "evals.sandbox"),
+    "subprocess": (
+        "process",
+        "up",
+        "work.executors",
+        "work.deploy",
+        "engine.model",
+        "engine.ranks",
+        "engine.vllm",
+        "evals.sandbox",
+    ),
     "multiprocessing": (),
-    "asyncio": ("api.*", "engine.serve"),
+    "asyncio": ("api.*", "engine.serve", "engine.vllm"),
 }
 
 FORBIDDEN_NAMES = {"manager", "handler", "processor", "helper", "helpers", "base", "common", "utils", "util"}
@@ -280,10 +290,10 @@ def test_functions_are_short() -> None:
 
 def test_only_programs_read_the_environment() -> None:
     # cli reads the settings; the worker passes what a task needs; torchrun tells its ranks who they are; vertex_compat
-    # runs in a user's script, where the variable is how the storage library is told of another host.
+    # runs in a user's script, where the variable is how the storage library is told of another host; vLLM gets ours.
     # default_client too is for users' scripts.
     readers = {m for m in MODULES if re.search(r"\bos\.(environ\b|getenv\()", _code(m))}
-    assert readers <= {"cli", "work.worker", "engine.parallel", "vertex_compat", "default_client"}
+    assert readers <= {"cli", "work.worker", "engine.parallel", "engine.vllm", "vertex_compat", "default_client"}
 
 
 def _code(module: str) -> str:

@@ -838,6 +838,12 @@ def _talk(context: str, said: Sequence[tuple[str, str]]) -> Conversation:
 def work(
     session: Session,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing is left to do.")] = False,
+    beside: Annotated[
+        int,
+        typer.Option(
+            "--beside", metavar="PID", hidden=True, help="Leave when that process, which started this one, ends."
+        ),
+    ] = 0,
 ) -> None:
     """Run a worker: it does what waits in the store, job after job.
 
@@ -846,10 +852,10 @@ def work(
     """
     from tunesmith import foreground
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _log_to_stderr()
     store = session.store()
     before = {job.id: job.update_time for job in store.jobs()}
-    foreground.serve(session.settings, until_idle=until_idle)
+    foreground.serve(session.settings, until_idle=until_idle, beside=beside or None)
     if session.json:
         changed = [job for job in store.jobs() if job.update_time != before.get(job.id)]
         session.emit({"jobs": [_job_json(session, job) for job in changed]})
@@ -878,7 +884,8 @@ def up(session: Session, host: HostOption = "127.0.0.1", port: PortOption = 8080
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every prediction that is passed on
+    for told_too_much in ("alembic", "httpx", "uvicorn"):
+        logging.getLogger(told_too_much).setLevel(logging.WARNING)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ This is the contract between the worker and a task, who share nothing else:
 
     jobs/<id>/spec.json                  the resolved job (a TuningPlan), written once by the worker
     jobs/<id>/<task>/attempt-<n>/        one try of one task
-        task.json STOP                   written by the worker: what to do; "save and leave"
+        task.json STOP TENDED            written by the worker: what to do; "save and leave"; "I look after you"
         pid log.txt progress.json metrics.jsonl tensorboard/ out/
         result.json | error.json         written by the task, the last thing it does
 
@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ class AttemptFolder:
     @property
     def stop_file(self) -> Path:
         return self.root / "STOP"
+
+    @property
+    def tended_file(self) -> Path:
+        """Written again and again while a worker looks after a served model."""
+        return self.root / "TENDED"
 
     @property
     def pid_file(self) -> Path:
@@ -149,9 +154,13 @@ def read_json(path: Path) -> Any:
 
 def append_jsonl(path: Path, value: Any) -> None:
     """Adds one line in one write; flushed to the system, so that a reader sees whole lines or a torn last one."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     with open(path, "ab", buffering=0) as file:
-        file.write(line.encode())
+        file.write(_line(value).encode())
+
+
+def write_jsonl(path: Path, values: Iterable[Any]) -> None:
+    """As `write_json`, for lines of JSONL; the file may grow from then on."""
+    write_text(path, "".join(_line(value) for value in values))
 
 
 def read_jsonl(path: Path) -> list[Any]:
@@ -252,6 +261,10 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _write_manifest(directory: Path) -> None:

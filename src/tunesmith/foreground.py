@@ -84,13 +84,16 @@ def follow(store: Store, settings: Settings, job_id: str, display: Display) -> J
     return store.job(job_id)
 
 
-def serve(settings: Settings, *, until_idle: bool) -> None:
-    """Works on every job, and serves models, until Ctrl+C; with `until_idle` on jobs, until nothing is left to do."""
+def serve(settings: Settings, *, until_idle: bool, beside: int | None = None) -> None:
+    """Works on every job, and serves models, until Ctrl+C; with `until_idle` on jobs, until nothing is left to do.
+
+    beside  pid of the process that started this one: its end, by whatever means, means the same as Ctrl+C
+    """
     stop = threading.Event()
     with counted_interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
         working = pool.submit(_work, settings, None, stop, until_idle=until_idle)
         while not working.done():
-            if interrupts.count:
+            if interrupts.count or beside not in (None, os.getppid()):
                 stop.set()
             wait([working], LOOK_INTERVAL_S)
     working.result()

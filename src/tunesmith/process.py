@@ -1,11 +1,14 @@
 """Which process is which: a name for a running process that no later process can have, and whether it still runs.
 
 A pid alone is used again after a while. An identity is `machine:pid:start`: the boot and the pid namespace the
-process lives in, its pid, and when it started. Only standard library; nothing is started or stopped here.
+process lives in, its pid, and when it started. A port, too, is given to others after a while: `proof` is how a process
+shows that it is the one that a token was made for. Only standard library; nothing is started or stopped here.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import platform
 import subprocess
@@ -51,6 +54,11 @@ def machine() -> str:
     except OSError:
         return platform.node()
     return f"{boot}.{namespace}"
+
+
+def proof(token: str, challenge: str) -> str:
+    """What only a process that has the token can answer to a challenge; says nothing of the token itself."""
+    return hmac.new(token.encode(), challenge.encode(), hashlib.sha256).hexdigest()
 
 
 def _start(pid: int) -> str | None:

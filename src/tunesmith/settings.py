@@ -31,6 +31,9 @@ class Settings:
     chat_evaluation: bool = False
     """Whether codechat-bison takes evaluation data. The reference product refuses it (S18); Tunesmith can do it."""
 
+    serving: str = "auto"
+    """What computes predictions: vllm, transformers, or auto for vLLM where it is installed beside a CUDA device."""
+
     @property
     def database(self) -> Path:
         return self.home / "tunesmith.db"
@@ -70,6 +73,7 @@ def read_settings(environment: Mapping[str, str], home: Path | None = None) -> S
         pools={**DEFAULT_POOLS, **_mapping(environment, "TUNESMITH_POOLS", _is_count, "GPU and TPU to device counts")},
         buckets=_mapping(environment, "TUNESMITH_BUCKETS", _is_text, "gs://BUCKET to gs://, s3:// or file:// URLs"),
         chat_evaluation=_boolean(environment, "TUNESMITH_CHAT_EVALUATION"),
+        serving=_one_of(environment, "TUNESMITH_SERVING", ("auto", "vllm", "transformers")),
     )
 
 
@@ -97,3 +101,11 @@ def _boolean(environment: Mapping[str, str], name: str) -> bool:
     if text not in ("true", "false"):
         raise InvalidArgument.of(name, f"must be true or false, got {text!r}")
     return text == "true"
+
+
+def _one_of(environment: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
+    """The first of them if it is not set."""
+    text = environment.get(name, values[0])
+    if text not in values:
+        raise InvalidArgument.of(name, f"must be one of {', '.join(values)}, got {text!r}")
+    return text

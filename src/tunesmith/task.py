@@ -67,7 +67,11 @@ class Order:
     models: Path | None = None
     """Folder of the registered models that may be asked for."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of engine/continuous.py's Limits that differ from its defaults."""
+    """Fields of engine/continuous.py's Limits that differ from the defaults."""
+    serving: str = "auto"
+    """What computes a served model's answers, as in the settings."""
+    untended_s: float | None = None
+    """A served model that no worker has looked after for so long leaves; None: it stays."""
 
     def result_of(self, task: str) -> dict[str, Any]:
         """The result.json of an earlier task."""
@@ -131,6 +135,8 @@ def read_order(attempt: AttemptFolder) -> Order:
         weights=_path(said, "weights"),
         models=_path(said, "models"),
         limits=said.get("limits", {}),
+        serving=said.get("serving", "auto"),
+        untended_s=said.get("untended_s"),
     )
 
 
@@ -153,7 +159,10 @@ def _report(attempt: AttemptFolder, error: BaseException) -> int:
         log.error("ended status=%s message=%s", known.status, known.message, exc_info=not isinstance(known, Cancelled))
     else:
         log.error("ended status=%s", known.status, exc_info=error)
-    folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    try:
+        folder.write_json(attempt.error, {**known.to_json(), "exit_code": known.exit_code})
+    except OSError:
+        log.exception("%s could not be written", attempt.error)  # a full disk: the exit code must do
     return known.exit_code
 
 
@@ -210,7 +219,6 @@ def evaluate(order: Order) -> dict[str, Any]:
 def serve(order: Order) -> dict[str, Any]:
     """Answers requests with a base model and the adapters of models tuned on it, until it is told to stop."""
     from tunesmith.engine import serve
-    from tunesmith.engine.continuous import Limits
 
     return serve.serve(
         order.folder,
@@ -218,7 +226,9 @@ def serve(order: Order) -> dict[str, Any]:
         base_models=order.base_models,
         weights=order.weights,
         models=order.models,
-        limits=Limits(**order.limits),
+        limits=order.limits,
+        serving=order.serving,
+        untended_s=order.untended_s,
     )
 
 

@@ -1,7 +1,8 @@
 """The service in the foreground: the API behind uvicorn, alone (`serve`) or with a worker beside it (`up`).
 
 In: settings, an address. Runs until Ctrl+C or SIGTERM. The worker of `up` is a process of its own, started again if it
-dies: what it ran is found by the next one. Without keys only a loopback address is taken.
+dies: what it ran is found by the next one. If this process is killed, the worker ends what it runs and leaves. Without
+keys only a loopback address is taken.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -93,7 +95,7 @@ def worker_beside(settings: Settings) -> Iterator[None]:
         yield
     finally:
         ending.set()
-        keeper.join(WORKER_LIMIT_S)
+        keeper.join(WORKER_LIMIT_S + AGAIN_S)
 
 
 def is_loopback(host: str) -> bool:
@@ -107,7 +109,16 @@ def is_loopback(host: str) -> bool:
 
 
 def _keep(settings: Settings, ending: threading.Event) -> None:
-    command = [sys.executable, "-m", "tunesmith.cli", "work", "--home", str(settings.home)]
+    command = [
+        sys.executable,
+        "-m",
+        "tunesmith.cli",
+        "work",
+        "--home",
+        str(settings.home),
+        "--beside",
+        str(os.getpid()),
+    ]
     while not ending.is_set():
         # A session of its own: Ctrl+C in the terminal reaches this process, which tells the worker once.
         worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -115,8 +126,11 @@ def _keep(settings: Settings, ending: threading.Event) -> None:
             pass
         if ending.is_set():
             worker.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 worker.wait(WORKER_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                log.error("the worker did not end within %g s; killing it", WORKER_LIMIT_S)
+                worker.kill()
             return
         log.error("the worker ended code=%s; starting it again", worker.returncode)
         ending.wait(AGAIN_S)

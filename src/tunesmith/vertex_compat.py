@@ -52,6 +52,7 @@ def init(
         credentials=_credentials(secret),
         **options,
     )
+    _answer_async_calls(secret)
 
 
 class _Templates(urllib.request.BaseHandler):
@@ -100,3 +101,19 @@ def _credentials(secret: str) -> Any:
     from google.auth.credentials import AnonymousCredentials
 
     return AnonymousCredentials()
+
+
+def _answer_async_calls(secret: str) -> None:
+    """The SDK's async methods over REST need credentials of their own kind, which its init does not take.
+
+    They need aiohttp as well. An SDK without either keeps its own way, gRPC, which no server of ours speaks.
+    """
+    from google.cloud.aiplatform import initializer
+
+    try:
+        import aiohttp  # noqa: F401
+        from google.auth.aio.credentials import AnonymousCredentials, StaticCredentials
+    except ImportError:
+        return
+    if hasattr(initializer, "_set_async_rest_credentials"):
+        initializer._set_async_rest_credentials(StaticCredentials(secret) if secret else AnonymousCredentials())

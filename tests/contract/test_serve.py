@@ -1,4 +1,7 @@
-"""A served model as a process, by its contract: the address file, the token, HTTP, and how it leaves."""
+"""A served model as a process, by its contract: the address file, the token, HTTP, and how it leaves.
+
+Both that compute answer to it: transformers here, and vLLM, for which tests/stand_ins stands in.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ from tunesmith import folder
 from tunesmith.folder import AttemptFolder
 from tunesmith.work.executors import LocalExecutor, Status
 
+TESTS = Path(__file__).resolve().parents[1]
+SOURCE = TESTS.parent / "src"
+STAND_INS = TESTS / "stand_ins"
 LIMIT_S = 120.0
 ENDLESS = 2000
 """Tokens of an answer that does not end by itself while a test looks."""
@@ -51,8 +57,8 @@ class Process:
             **order,
         }
         folder.write_json(attempt.task_file, said)
-        source = Path(__file__).resolve().parents[2] / "src"
-        environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+        paths = [SOURCE, *([STAND_INS] if order.get("serving") == "vllm" else [])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
         self.executor = LocalExecutor(environment, (sys.executable, "-m", "tunesmith.task"))
         self.handle = self.executor.start(attempt)
 
@@ -101,10 +107,11 @@ def start(home: Home, tmp_path: Path) -> Iterator[Callable[..., Process]]:
         yield make
 
 
-@pytest.fixture(scope="module")
-def shared(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+@pytest.fixture(scope="module", params=["transformers", "vllm"])
+def shared(request: pytest.FixtureRequest, home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One process for all tests that leave it as it was."""
-    process = Process(home, AttemptFolder(tmp_path_factory.mktemp("shared") / "attempt-1"))
+    attempt = AttemptFolder(tmp_path_factory.mktemp("shared") / "attempt-1")
+    process = Process(home, attempt, serving=request.param)
     yield process
     process.stop()
 
@@ -176,6 +183,7 @@ def test_text_comes_while_the_answer_is_being_made(client: httpx.Client) -> None
     wait(lambda: idle(client))
 
 
+@pytest.mark.parametrize("shared", ["transformers"], indirect=True)
 def test_a_client_that_goes_away_frees_its_row(client: httpx.Client) -> None:
     with client.stream("POST", "/generate", json=request("x = 1", max_output_tokens=ENDLESS, candidates=8)) as answer:
         received = answer.iter_lines()  # kept: httpx closes the connection with it

@@ -5,25 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from running_service import wait_for_url
+
 
 def _processes_of(home: Path) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(home) in line]
-
-
-def _wait_for(said: str, log: Path, process: subprocess.Popen[bytes]) -> str:
-    deadline_s = time.monotonic() + 60
-    while said not in (text := log.read_text()):
-        assert process.poll() is None, text
-        assert time.monotonic() < deadline_s, text
-        time.sleep(0.05)
-    return text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -33,7 +25,7 @@ def test_the_service_answers_and_leaves_nothing_running(tmp_path: Path, number: 
     with open(log, "wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
-        url = _wait_for("url=http", log, process).split("url=")[1].split()[0]
+        url = wait_for_url(process, log)
         with urllib.request.urlopen(f"{url}/readyz") as answer:
             assert answer.status == 200
     finally:

@@ -1,11 +1,13 @@
 """A worker process over the stand-in tasks, with waits that suit a test: `python -m faults.run_worker HOME [JOB]`.
 
-DIE_AT=METHOD:before|after in its environment makes it kill itself around its first call of that method of the store.
+In its environment: DIE_AT=METHOD:before|after makes it kill itself around its first call of that method of the store;
+SERVES=1 has it serve models; POOLS is the quota, as JSON; INLINE=1 has tasks done within the worker, at once.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import signal
@@ -13,9 +15,12 @@ import sys
 import threading
 from pathlib import Path
 
-from tunesmith.settings import Settings
+from faults import slow_task
+from tunesmith import task
+from tunesmith.folder import AttemptFolder
+from tunesmith.settings import DEFAULT_POOLS, Settings
 from tunesmith.store import Store, database, open_store
-from tunesmith.work.executors import LocalExecutor
+from tunesmith.work.executors import LocalExecutor, Status
 from tunesmith.work.worker import Timing, work
 
 TIMING = Timing(poll_s=0.02, lease_s=2.0, heartbeat_s=0.3, silence_s=4.0, grace_s=2.0, kill_grace_s=0.5)
@@ -23,7 +28,7 @@ COMMAND = (sys.executable, "-m", "faults.slow_task")
 
 
 def main() -> None:
-    settings = Settings(Path(sys.argv[1]))
+    settings = Settings(Path(sys.argv[1]), pools=json.loads(os.environ.get("POOLS", "null")) or DEFAULT_POOLS)
     only_job = sys.argv[2] if len(sys.argv) > 2 else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -32,8 +37,24 @@ def main() -> None:
         _die_at(*die_at.split(":"))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
-    executor = LocalExecutor(os.environ, COMMAND)
-    work(settings, open_store(settings), only_job=only_job, stop=stop, executor=executor, timing=TIMING)
+    executor = Inline() if "INLINE" in os.environ else LocalExecutor(os.environ, COMMAND)
+    serves = "SERVES" in os.environ
+    work(settings, open_store(settings), only_job=only_job, stop=stop, executor=executor, timing=TIMING, serves=serves)
+
+
+class Inline:
+    """Attempts that have ended when they have started."""
+
+    def start(self, attempt: AttemptFolder) -> str:
+        order = task.read_order(attempt)
+        attempt.result.write_text(json.dumps({**slow_task.FUNCTIONS[order.task](order), "versions": {}}))
+        return str(attempt.root)
+
+    def poll(self, handle: str) -> Status:
+        return Status("exited", 0)
+
+    def stop(self, handle: str, grace_s: float) -> None:
+        """Nothing runs."""
 
 
 def _die_at(method: str, when: str) -> None:

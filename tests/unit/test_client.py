@@ -496,10 +496,10 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_not_found() -> None:
 
 def test_a_watched_job_says_states_progress_metrics_and_log(tmp_path: Path, server: Served, client: Client) -> None:
     server.store.create_job(make_plan(project="p"), job_id="mine", asked=Asked(deploys=True, request={}))
-    attempts = [JobFolder(tmp_path / "jobs" / "p.mine").attempt(pipeline.TUNE, number).create() for number in (1, 2)]
-    for number, attempt in enumerate(attempts, 1):
-        append_jsonl(attempt.metrics, {"step": number, "eval_total_loss": 1.5})
-        attempt.log.write_text(f"line of {number}\n")
+    attempt = JobFolder(tmp_path / "jobs" / "p.mine").attempt(pipeline.TUNE, 1).create()
+    for step in (1, 2):
+        append_jsonl(attempt.metrics, {"step": step, "eval_total_loss": 1.5})
+    attempt.log.write_text("line of 1\n")
     validated = JobFolder(tmp_path / "jobs" / "p.mine").attempt(pipeline.VALIDATE, 1).create()
     write_json(validated.progress, {"phase": "counting", "step": 3})
     validated.log.write_text("x" * 400_000 + "\nlast line\n")

@@ -376,8 +376,12 @@ class _Seen:
     def __init__(self) -> None:
         self.event = 0
         self.state = ""
+        self.attempt = 0
+        """Of the task that writes metrics, and how far its file has been read."""
+        self.metrics_bytes = 0
+        self.measured = (-1, False)
+        """The last line of metrics: its step, and whether it is the step's evaluation, which follows its training."""
         self.progress: dict[str, Any] = {}
-        self.metrics_bytes: dict[str, int] = {}
         self.log_bytes: dict[str, int] = {}
 
 
@@ -385,10 +389,7 @@ def _news(settings: Settings, store: Store, job_id: str, seen: _Seen) -> list[st
     job = store.job(job_id)
     root = JobFolder(settings.jobs / job.id)
     lines = []
-    for attempt in root.attempts(pipeline.TUNE):
-        name = attempt.root.name
-        metrics, seen.metrics_bytes[name] = folder.tail_jsonl(attempt.metrics, seen.metrics_bytes.get(name, 0))
-        lines += [_event("metrics", line) for line in metrics]
+    lines += [_event("metrics", line) for line in _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)]
     for task in job.tasks:
         if task.attempt:
             log = root.attempt(task.name, task.attempt).log
@@ -404,6 +405,20 @@ def _news(settings: Settings, store: Store, job_id: str, seen: _Seen) -> list[st
         lines.append(_event("state", present(time=timestamp(event.time), **said)))
     seen.state = job.state
     return lines
+
+
+def _new_metrics(root: JobFolder, attempt: int, seen: _Seen) -> list[dict[str, Any]]:
+    """Lines that were not shown yet: an attempt that resumes another has that one's lines in its own file again."""
+    if attempt != seen.attempt:
+        seen.attempt, seen.metrics_bytes = attempt, 0
+    found, seen.metrics_bytes = folder.tail_jsonl(root.attempt(pipeline.TUNE, attempt).metrics, seen.metrics_bytes)
+    fresh = []
+    for line in found:
+        place = line["step"], "eval_total_loss" in line
+        if place > seen.measured:
+            seen.measured = place
+            fresh.append(line)
+    return fresh
 
 
 def _progress(job: Job, root: JobFolder) -> dict[str, Any]:

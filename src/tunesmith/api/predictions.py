@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ import httpx
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith import catalog
+from tunesmith import catalog, process
 from tunesmith.api.wire import whole
 from tunesmith.errors import Cancelled, InvalidArgument, TunesmithError, Unavailable, from_json
 from tunesmith.store import Model, Server, Store, Wanted
@@ -31,6 +32,9 @@ START_LIMIT_S = 900.0
 """60 GB of weights from a slow disk."""
 AGAIN_LIMIT_S = 30.0
 """A server that died is seen and started again by its worker within this."""
+PROOF_LIMIT_S = 10.0
+"""For a serving process to say who it is, however busy."""
+_PROOF_BYTES = 64
 MAX_INSTANCES = 32
 
 SAFE: Mapping[str, Any] = {"blocked": False, "categories": [], "scores": [], "errors": []}
@@ -196,6 +200,7 @@ async def _reached(
         headers = {"Authorization": f"Bearer {server.token}"}
         sent = client.build_request("POST", f"{server.url}{path}", json=dict(question), headers=headers)
         try:
+            await _check_who(client, server)
             response = await client.send(sent, stream=True)
         except httpx.TransportError as error:
             if time.monotonic() > deadline_s:
@@ -207,6 +212,21 @@ async def _reached(
         finally:
             await response.aclose()
         return
+
+
+async def _check_who(client: httpx.AsyncClient, server: Server) -> None:
+    """A TransportError unless it is the server's own process that answers at its address.
+
+    Of a process that died with its machine the row stays, and another program may have its port by now: neither the
+    token nor a prompt is for that one to read.
+    """
+    assert server.token is not None
+    challenge = secrets.token_hex(16)
+    async with client.stream("GET", f"{server.url}/who?{challenge}", timeout=PROOF_LIMIT_S) as answer:
+        is_brief = answer.headers.get("content-length") == str(_PROOF_BYTES)
+        said = b"".join([piece async for piece in answer.aiter_raw()]) if is_brief else b""
+    if not secrets.compare_digest(said, process.proof(server.token, challenge).encode()):
+        raise httpx.ConnectError(f"another program answers at {server.url}")
 
 
 async def _ready(store: Store, wanted: Wanted) -> Server:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -182,6 +182,40 @@ class _Cache:
         }
 
 
+def new_answer(ask: Ask, renderer: Renderer) -> Answer:
+    """What a candidate of this request starts with."""
+    return Answer(renderer, ask.stop)
+
+
+def seed_of(ask: Ask, candidate: int) -> int:
+    """Each candidate's own: the first has the request's itself."""
+    return ask.seed if candidate == 0 else random.Random(f"{ask.seed}/{candidate}").getrandbits(63)
+
+
+def add_token(
+    ticket: Ticket, candidate: int, answer: Answer, token: int, budget: int, end_of_turn_ids: Collection[int]
+) -> bool:
+    """Tells what the token adds to a candidate; False, after its end was told, if it was the last."""
+    if token in end_of_turn_ids:
+        tell_end(ticket, candidate, answer, "stop")
+        return False
+    answer.add(token)
+    if answer.stopped or len(answer.tokens) >= budget:
+        tell_end(ticket, candidate, answer, "stop" if answer.stopped else "length")
+        return False
+    if piece := answer.piece():
+        ticket.deliver(Piece(candidate, piece))
+    return True
+
+
+def tell_end(ticket: Ticket, candidate: int, answer: Answer, reason: Literal["stop", "length"]) -> None:
+    """Tells a candidate's last text, and that it has ended."""
+    if rest := answer.rest():
+        ticket.deliver(Piece(candidate, rest))
+    ticket.deliver(Finish(candidate, reason, len(answer.tokens)))
+    ticket.open_candidates -= 1
+
+
 class Batcher:
     """All requests of one served model. `run` is its thread; the rest may be called from any."""
 
@@ -219,6 +253,11 @@ class Batcher:
     def accepts(self) -> bool:
         """Whether `submit` takes requests."""
         return self._accepts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the models whose adapters are loaded, the one asked for last at the end."""
+        return self._shelf.names
 
     def counts(self) -> tuple[int, int]:
         """Candidates that are being made, and requests that wait."""
@@ -332,15 +371,12 @@ class Batcher:
         self._advance(len(self._rows) - len(rows), logits_1V.expand(len(rows), -1))
 
     def _new_row(self, ticket: Ticket, candidate: int) -> _Row:
-        ask = ticket.ask
-        # Each candidate's own numbers: the first has the request's seed itself.
-        seed = ask.seed if candidate == 0 else random.Random(f"{ask.seed}/{candidate}").getrandbits(63)
         return _Row(
             ticket,
             candidate,
-            Answer(self._renderer, ask.stop),
-            budget=min(ask.max_output_tokens, self._context_tokens - len(ask.prompt)),
-            random=torch.Generator(self._shelf.device).manual_seed(seed),
+            new_answer(ticket.ask, self._renderer),
+            budget=min(ticket.ask.max_output_tokens, self._context_tokens - len(ticket.ask.prompt)),
+            random=torch.Generator(self._shelf.device).manual_seed(seed_of(ticket.ask, candidate)),
         )
 
     # One token for every row -----------------------------------------------------------------------------------------
@@ -371,27 +407,12 @@ class Batcher:
     def _accept(self, row: _Row, token: int) -> bool:
         """Tells what the token adds; False if it was the row's last."""
         row.token = token
-        if token in self._renderer.end_of_turn_ids:
-            return self._finish(row, "stop")
-        row.answer.add(token)
-        if row.answer.stopped:
-            return self._finish(row, "stop")
-        if len(row.answer.tokens) >= row.budget:
-            return self._finish(row, "length")
-        if piece := row.answer.piece():
-            row.ticket.deliver(Piece(row.candidate, piece))
-        return True
-
-    def _finish(self, row: _Row, reason: Literal["stop", "length"]) -> bool:
         ticket = row.ticket
-        if rest := row.answer.rest():
-            ticket.deliver(Piece(row.candidate, rest))
-        ticket.deliver(Finish(row.candidate, reason, len(row.answer.tokens)))
-        ticket.open_candidates -= 1
+        goes_on = add_token(ticket, row.candidate, row.answer, token, row.budget, self._renderer.end_of_turn_ids)
         if not ticket.open_candidates:
             self._give_back(ticket)
             ticket.deliver(Done(len(ticket.ask.prompt)))
-        return False
+        return goes_on
 
     def _keep_rows(self, stays: Sequence[bool]) -> None:
         if all(stays):

@@ -33,16 +33,18 @@ class MetricsWriter:
         """Starts the files; with the lines of `source` up to that step if this attempt resumes another."""
         self._attempt = attempt
         kept = [line for line in folder.read_jsonl(source.metrics) if line["step"] <= up_to_step] if source else []
-        attempt.metrics.unlink(missing_ok=True)
-        attempt.metrics.touch()
+        # As one step: the source may be this attempt's own file.
+        folder.write_jsonl(attempt.metrics, kept)
         self._events = _event_writer(attempt)
         for line in kept:
-            self._add(line)
+            self._show(line)
         self.flush()
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """One line: the step, the time, the values."""
-        self._add({"step": step, "wall_time": time.time(), **values})
+        line = {"step": step, "wall_time": time.time(), **values}
+        folder.append_jsonl(self._attempt.metrics, line)
+        self._show(line)
 
     def flush(self) -> None:
         """Everything written so far survives a crash. Called before a checkpoint that refers to it."""
@@ -57,8 +59,8 @@ class MetricsWriter:
         self.flush()
         self._events.close()
 
-    def _add(self, line: Mapping[str, Any]) -> None:
-        folder.append_jsonl(self._attempt.metrics, line)
+    def _show(self, line: Mapping[str, Any]) -> None:
+        """The line as TensorBoard's event."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -7,10 +7,13 @@ for. Out: out/address.json (url, token, hash of the base) once it is loaded, the
                      then {"input_tokens", "model"}; {"error"} if it fails after the first line
     POST /count      {"tokens"}
     GET  /health     {"state", "base_model", "adapters", "running", "waiting"}
+    GET  /who?TEXT   the proof that this process has the token of address.json, for that text (process.py)
 
-Three threads: this one keeps progress.json fresh and looks for STOP, one computes (continuous.py), one speaks HTTP.
-Asked to stop it takes no more requests, lets those it has end within a grace time, and leaves. Every request bears the
-token of address.json, which only the user that runs it may read.
+Three threads: this one keeps progress.json fresh and looks for STOP, one computes (continuous.py, or vllm.py where
+vLLM is), one speaks HTTP.
+Asked to stop, or left alone by every worker, it takes no more requests, lets those it has end within a grace time, and
+leaves. Every request bears the token of address.json, which only the user that runs it may read; only /who needs none,
+since it is asked by those who do not know yet whether it is this process that they would show the token to.
 """
 
 from __future__ import annotations
@@ -23,23 +26,24 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith import folder
+from tunesmith import folder, process
 from tunesmith.catalog import BaseModel
 from tunesmith.data.render import Renderer
-from tunesmith.engine.adapters import load_tuned
+from tunesmith.engine import vllm
+from tunesmith.engine.adapters import load_tuned, refuse_another_base
 from tunesmith.engine.continuous import Batcher, Done, Event, Failed, Finish, Limits, Piece, Ticket
-from tunesmith.engine.device import probe
+from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import set_for_decoding
-from tunesmith.engine.model import load, prepare
+from tunesmith.engine.model import Prepared, load, prepare
 from tunesmith.engine.progress import Progress
 from tunesmith.engine.requests import RequestReader
 from tunesmith.engine.shelf import Shelf
-from tunesmith.errors import TunesmithError, from_exception
+from tunesmith.errors import FailedPrecondition, TunesmithError, from_exception
 from tunesmith.folder import AttemptFolder
 
 log = logging.getLogger(__name__)
@@ -69,9 +73,8 @@ class Served:
 
     base: BaseModel
     sha256: str
-    shelf: Shelf
     reader: RequestReader
-    batcher: Batcher
+    batcher: Batcher | vllm.VllmBatcher
 
 
 def serve(
@@ -81,23 +84,28 @@ def serve(
     base_models: Path,
     weights: Path | None = None,
     models: Path | None = None,
-    limits: Limits,
+    limits: Mapping[str, Any],
+    serving: str = "auto",
+    untended_s: float | None = None,
 ) -> dict[str, Any]:
     """Serves until the attempt is asked to stop; what it leaves in result.json.
 
     weights  folder of a fully tuned model of this base, served in its place
     models   folder of registered models; adapters outside of it are refused
+    limits   fields of Limits that differ from the defaults
+    serving  what computes: vllm, transformers, or auto for vLLM where it and a CUDA device are
+    untended_s  how long it stays when no worker looks after it any more: all were killed, and none came; None: for ever
     """
-    limits.check()
+    Limits(**limits).check()
     progress = Progress(attempt)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        loading = threads.submit(_load, base, base_models, weights, models, limits)
+        loading = threads.submit(_load, base, base_models, weights, models, limits, serving)
         while not _ended(loading, BEAT_S):
             progress.phase("loading")
         served = loading.result()
         computing = threads.submit(served.batcher.run)
         try:
-            _answer(attempt, served, threads, computing, progress, limits.grace_s)
+            _answer(attempt, served, threads, computing, progress, Limits(**limits).grace_s, untended_s)
         finally:
             attempt.address.unlink(missing_ok=True)
             served.batcher.close()
@@ -105,19 +113,46 @@ def serve(
     return {"base": {"name": base.name, "sha256": served.sha256}}
 
 
-def _load(base: BaseModel, base_models: Path, weights: Path | None, models: Path | None, limits: Limits) -> Served:
+def _load(
+    base: BaseModel,
+    base_models: Path,
+    weights: Path | None,
+    models: Path | None,
+    limits: Mapping[str, Any],
+    serving: str,
+) -> Served:
     prepared = prepare(base, base_models)
-    device = probe()
-    if weights is None:
-        model = load(prepared.folder, device)
-    else:
+    if weights is not None:
         folder.verify(weights)
-        model = load_tuned(weights, prepared, device)
-    set_for_decoding(model)
+        refuse_another_base(weights, prepared)
     renderer = Renderer.open(prepared.folder, base)
-    shelf = Shelf(model, prepared, limits.adapters, weights)
-    batcher = Batcher(shelf, renderer, base.context_tokens, limits)
-    return Served(base, prepared.sha256, shelf, RequestReader(base, renderer, models), batcher)
+    reader = RequestReader(base, renderer, models)
+    device = probe()
+    if not _uses_vllm(serving, device, weights):
+        batcher = _loaded(prepared, renderer, base.context_tokens, weights, Limits(**limits), device)
+        return Served(base, prepared.sha256, reader, batcher)
+    wide = Limits(**{**vllm.LIMITS, **limits}).check()
+    process = vllm.start(prepared, weights, models, base.context_tokens, wide)
+    behind = vllm.VllmBatcher(process, prepared, renderer, base.context_tokens, wide, weights)
+    return Served(base, prepared.sha256, reader, behind)
+
+
+def _uses_vllm(serving: str, device: Device, weights: Path | None) -> bool:
+    if serving == "transformers" or (weights is not None and not (weights / "config.json").is_file()):
+        return False
+    if serving == "vllm" and not vllm.is_installed():
+        raise FailedPrecondition(
+            "vLLM is wanted and is not installed where tasks run: pip install vllm, or set TUNESMITH_SERVING=auto"
+        )
+    return serving == "vllm" or (device.is_cuda and vllm.is_installed())
+
+
+def _loaded(
+    base: Prepared, renderer: Renderer, context_tokens: int, weights: Path | None, limits: Limits, device: Device
+) -> Batcher:
+    model = load(base.folder, device) if weights is None else load_tuned(weights, base, device)
+    set_for_decoding(model)
+    return Batcher(Shelf(model, base, limits.adapters, weights), renderer, context_tokens, limits)
 
 
 def _answer(
@@ -127,6 +162,7 @@ def _answer(
     computing: concurrent.futures.Future[None],
     progress: Progress,
     grace_s: float,
+    untended_s: float | None,
 ) -> None:
     """Speaks HTTP until STOP, or until one of the two threads has ended by a mistake of its own."""
     token = secrets.token_urlsafe(32)
@@ -137,17 +173,28 @@ def _answer(
         try:
             folder.write_json(attempt.address, {"url": url, "token": token, "base_sha256": served.sha256}, mode=0o600)
             log.info("serving base=%s url=%s", served.base.name, url)
-            _watch(attempt, progress, (computing, speaking))
+            _watch(attempt, progress, (computing, speaking), untended_s)
         finally:
             attempt.address.unlink(missing_ok=True)
             _stop(served.batcher, server, speaking, grace_s)
 
 
-def _watch(attempt: AttemptFolder, progress: Progress, threads: tuple[concurrent.futures.Future[None], ...]) -> None:
-    """Until STOP or the end of a thread: a sign of life now and then."""
+def _watch(
+    attempt: AttemptFolder,
+    progress: Progress,
+    threads: tuple[concurrent.futures.Future[None], ...],
+    untended_s: float | None,
+) -> None:
+    """Until STOP, the end of a thread, or too long without a worker: a sign of life now and then."""
     beat_s = float("-inf")
+    tended, tended_s = 0, time.monotonic()
     while not attempt.stop_requested():
         now_s = time.monotonic()
+        if (seen := folder.mtime_ns(attempt.tended_file)) != tended:
+            tended, tended_s = seen, now_s
+        if untended_s is not None and now_s - tended_s > untended_s:
+            log.warning("leaving reason=no worker for %g s", untended_s)
+            return
         if now_s - beat_s >= BEAT_S:
             beat_s = now_s
             progress.phase("serving")
@@ -155,7 +202,9 @@ def _watch(attempt: AttemptFolder, progress: Progress, threads: tuple[concurrent
             return
 
 
-def _stop(batcher: Batcher, server: Any, speaking: concurrent.futures.Future[None], grace_s: float) -> None:
+def _stop(
+    batcher: Batcher | vllm.VllmBatcher, server: Any, speaking: concurrent.futures.Future[None], grace_s: float
+) -> None:
     """Takes no more requests, gives those taken their time, and ends the HTTP thread."""
     batcher.refuse_more()
     log.info("stopping running=%d waiting=%d", *batcher.counts())
@@ -191,14 +240,17 @@ def _server(served: Served, token: str) -> Any:
 
 
 def guarded(app: Any, token: str) -> Any:
-    """The app, for those who bear the token."""
-    from fastapi.responses import JSONResponse
+    """The app, for those who bear the token; and for everybody the proof that this process has it."""
+    from fastapi.responses import JSONResponse, PlainTextResponse
 
     wanted = f"Bearer {token}".encode()
     message = "the request does not bear the token of address.json"
     said = {"status": "UNAUTHENTICATED", "message": message, "retryable": False, "details": {}}
 
     async def ask_for_token(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/who":
+            await PlainTextResponse(process.proof(token, scope["query_string"].decode("latin-1")))(scope, receive, send)
+            return
         given = dict(scope["headers"]).get(b"authorization", b"")
         answer = app if secrets.compare_digest(given, wanted) else JSONResponse(said, _HTTP["UNAUTHENTICATED"])
         await answer(scope, receive, send)
@@ -246,7 +298,7 @@ def _health(served: Served) -> dict[str, Any]:
     return {
         "state": "ready" if served.batcher.accepts else "stopping",
         "base_model": served.base.name,
-        "adapters": list(served.shelf.names),
+        "adapters": list(served.batcher.names),
         "running": running,
         "waiting": waiting,
     }

@@ -72,13 +72,13 @@ class Shelf:
         if tuned is None:
             return BARE
         if self._weights is not None:
-            self._refuse_beside_tuned(tuned, self._weights)
+            refuse_beside_tuned(tuned, self._weights)
             return BARE
-        adapter = _adapter_of(tuned)
+        adapter = adapter_of(tuned)
         # A folder that was deleted and made again under the same name is another adapter.
         key = str(adapter), folder.file_sha256(adapter / folder.MANIFEST)
         if key not in self._placed:
-            self._refuse_unfit(adapter)
+            refuse_unfit(adapter, self._base)
             self._make_room()
             self._placed[key] = _Placed(self._load(adapter), tuned.name)
         self._placed.move_to_end(key)
@@ -100,20 +100,6 @@ class Shelf:
             output = self._peft(**inputs, use_cache=True, logits_to_keep=1, adapter_names=list(words))
         logits_RV: torch.Tensor = output.logits[:, -1].float()
         return logits_RV
-
-    def _refuse_beside_tuned(self, tuned: Tuned, weights: Path) -> None:
-        if (tuned.folder / MODEL).resolve() != weights.resolve():
-            raise FailedPrecondition(
-                f"model: this process serves the fully tuned weights in {weights}, and {tuned.name} is not they; "
-                "ask the process of its base model"
-            )
-
-    def _refuse_unfit(self, adapter: Path) -> None:
-        folder.verify(adapter)
-        if not (adapter / BASE_FILE).is_file():
-            raise FailedPrecondition(f"model: {adapter} does not say which base model it belongs to ({BASE_FILE})")
-        refuse_another_base(adapter, self._base)
-        _refuse_layout(adapter)
 
     def _make_room(self) -> None:
         while len(self._placed) >= self._limit:
@@ -162,7 +148,26 @@ class Shelf:
         self.names = tuple(placed.name for placed in self._placed.values())
 
 
-def _adapter_of(tuned: Tuned) -> Path:
+def refuse_beside_tuned(tuned: Tuned, weights: Path) -> None:
+    """FailedPrecondition unless the fully tuned `weights`, which stand in the base's place, are this model's."""
+    if (tuned.folder / MODEL).resolve() != weights.resolve():
+        raise FailedPrecondition(
+            f"model: this process serves the fully tuned weights in {weights}, and {tuned.name} is not they; "
+            "ask the process of its base model"
+        )
+
+
+def refuse_unfit(adapter: Path, base: Prepared) -> None:
+    """DataLoss if a byte of it has changed, FailedPrecondition if it may not stand beside this base."""
+    folder.verify(adapter)
+    if not (adapter / BASE_FILE).is_file():
+        raise FailedPrecondition(f"model: {adapter} does not say which base model it belongs to ({BASE_FILE})")
+    refuse_another_base(adapter, base)
+    _refuse_layout(adapter)
+
+
+def adapter_of(tuned: Tuned) -> Path:
+    """Where its adapter lies; NotFound if nowhere, FailedPrecondition if it was tuned whole."""
     adapter = tuned.folder / ADAPTER
     if adapter.is_dir():
         return adapter
@@ -175,11 +180,22 @@ def _adapter_of(tuned: Tuned) -> Path:
 
 def _refuse_layout(adapter: Path) -> None:
     """FailedPrecondition unless it is plain LoRA, the one kind that can share a batch with others."""
-    said = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
-    rank = max([said.get("r") or 0, *(said.get("rank_pattern") or {}).values()])
+    said, rank = _description(adapter), rank_of(adapter)
     wrong = [name for name in ("use_dora", "modules_to_save", "trainable_token_indices") if said.get(name)]
     if said.get("peft_type") != "LORA" or said.get("bias", "none") != "none" or wrong:
         kind = " with ".join([str(said.get("peft_type")), *wrong])
         raise FailedPrecondition(f"model: {adapter} is {kind}; only plain LoRA adapters are served beside their base")
     if rank > MAX_RANK:
         raise FailedPrecondition(f"model: {adapter} has rank {rank}; at most {MAX_RANK} is served")
+
+
+def rank_of(adapter: Path) -> int:
+    """The largest of its layers' ranks, as its description says."""
+    said = _description(adapter)
+    ranks: list[int] = [said.get("r") or 0, *(said.get("rank_pattern") or {}).values()]
+    return max(ranks)
+
+
+def _description(adapter: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+    return said

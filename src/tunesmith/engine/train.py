@@ -185,13 +185,14 @@ class _Run:
             self._open_metrics(None, 0)
             self.evaluate_if_due(0)
             return self.state, 0
-        source = found.attempt
+        # The metrics before the checkpoint that they lead up to: killed in between, the next attempt must not find
+        # this one's copy of the checkpoint without them.
+        self._open_metrics(found.attempt, found.state.step)
         if self.ranks.is_first:
             found = checkpoint.adopt(found, self.attempt)
         self.ranks.barrier()
         checkpoint.restore(found.path, self.trainable, self.optimizer)
         self.state = found.state
-        self._open_metrics(source, self.state.step)
         log.info("event=resumed step=%d from=%s", self.state.step, found.path)
         return self.state, self.state.step
 

@@ -7,9 +7,12 @@ transaction takes its locks. A database that does not answer is Unavailable: the
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -88,9 +91,29 @@ def _open_engine(settings: Settings) -> sa.Engine:
         url = sa.make_url(settings.database_url)
         wait = {"connect_timeout": round(BUSY_TIMEOUT_S)}
         return sa.create_engine(url.set(drivername=_PSYCOPG), pool_pre_ping=True, connect_args=wait)
-    engine = sa.create_engine(f"sqlite:///{settings.database}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    _make_file(settings.database)
+    engine = sa.create_engine(f"sqlite:///{settings.database}", creator=lambda: _connect(settings.database))
     _configure_sqlite(engine)
     return engine
+
+
+def _make_file(database: Path) -> None:
+    """Once, when a home is opened: a database that is moved away later must not be found empty, and begun anew."""
+    log = database.with_name(f"{database.name}-wal")
+    if log.exists() and not database.exists():
+        raise Unavailable(
+            f"{database} is not there, but {log.name}, which belongs to it, is: it was moved or deleted while in use. "
+            f"Put it back; or move {log.name} away to begin with an empty database"
+        )
+    try:
+        os.close(os.open(database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        raise Unavailable(f"the database {database} could not be opened: {error}") from error
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(database))}?mode=rw"  # rw: never made
+    return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
 
 
 def _configure_sqlite(engine: sa.Engine) -> None:

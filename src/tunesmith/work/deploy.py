@@ -3,9 +3,10 @@
 In: the store's servers, and the files that serving processes write. Out: states, addresses and errors in the store. A
 server is a task that does not end (`serve`), run by the same executor in a folder of its own:
 
-    servers/<key>/attempt-<n>/        task.json, STOP, pid, log.txt, progress.json, out/address.json
+    servers/<key>/attempt-<n>/        task.json, STOP, TENDED, pid, log.txt, progress.json, out/address.json
 
-A worker that takes over from a dead one finds the process that still runs, and its address, by that folder.
+A worker that takes over from a dead one finds the process that still runs, and its address, by that folder. If none
+does, the process leaves by itself when TENDED has not been written for a while.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tunesmith import folder
@@ -47,6 +49,8 @@ class ServingTiming:
     """A server that writes nothing for so long hangs; it gives a sign of life every 20 s once it has loaded."""
     max_failures: int = 3
     """In a row, before a server is given up until somebody asks for it again."""
+    untended_s: float = 300.0
+    """A server leaves when no worker has looked after it for so long. One that stops waits 120 s for its task first."""
     kill_grace_s: float = 40.0
     """From SIGTERM to SIGKILL: answers under way have 30 s."""
 
@@ -64,6 +68,7 @@ class _Served:
     next_heartbeat_s: float
     changed_s: float
     sign: int = 0
+    tended_s: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -86,25 +91,45 @@ class Deployments:
         if now_s < self._next_look_s:
             return
         self._next_look_s = now_s + self.timing.look_s
+        self._tend(now_s)  # first of all: a database that is away is no reason for a server to leave
         if now_s >= self._next_deployed_s:
             self._next_deployed_s = now_s + self.timing.deployed_s
             self.store.ask_for_deployed(now_s=time.time())
         for served in list(self._served.values()):
             try:
                 self._look(served)
-            except Aborted:
-                del self._served[served.server.key]  # another worker has taken over
+            except Aborted as error:
+                self._drop(served, error)
         while (server := self._claim()) is not None:
             self._start(server)
 
     def stop(self) -> None:
         """Ends every serving process of this worker; the next worker starts them again."""
         for served in list(self._served.values()):
-            served.attempt.stop_file.touch()
-        for served in list(self._served.values()):
+            try:
+                # Its task may have taken long to leave, and the lease may have ended meanwhile.
+                lease_s = self.timing.kill_grace_s + self.timing.lease_s
+                served.server = self.store.keep_server(served.server, now_s=time.time(), lease_s=lease_s)
+            except Aborted as error:
+                self._drop(served, error)
+        ending = list(self._served.values())
+        for served in ending:
+            _touch(served.attempt.stop_file)
+        for served in ending:
             self.executor.stop(served.handle, self.timing.kill_grace_s)
-            self._note(served, state="WANTED", url=None, token=None, worker=None, lease_until=None)
-        self._served.clear()
+            with contextlib.suppress(Aborted):
+                self._note(served, state="WANTED", url=None, token=None, worker=None, lease_until=None)
+            del self._served[served.server.key]
+
+    def _tend(self, now_s: float) -> None:
+        for served in self._served.values():
+            if now_s - served.tended_s >= self.timing.heartbeat_s and _touch(served.attempt.tended_file):
+                served.tended_s = now_s
+
+    def _drop(self, served: _Served, error: Aborted) -> None:
+        """Another worker has taken over: it watches the same process, which is left alone."""
+        log.warning("dropped key=%s reason=%s", served.server.key, error.message)
+        self._served.pop(served.server.key, None)
 
     def _claim(self) -> Server | None:
         servers = self.store.servers()
@@ -117,18 +142,25 @@ class Deployments:
         )
 
     def _start(self, server: Server) -> None:
-        attempt = self._attempt(server).create()
+        attempt = self._attempt(server)
         try:
+            attempt.create()
             if not attempt.task_file.exists():
                 folder.write_json(attempt.task_file, self._order(server))
             handle = self.executor.start(attempt)
         except (Unavailable, OSError) as error:  # the disk may be full
-            self.store.note_server(server, now_s=time.time(), state="FAILED", error=from_exception(error).to_json())
+            with contextlib.suppress(Aborted):
+                self.store.note_server(server, now_s=time.time(), state="FAILED", error=from_exception(error).to_json())
             return
         log.info("serving key=%s attempt=%d", server.key, server.attempt)
         now_s = time.monotonic()
-        noted = self.store.note_server(server, now_s=time.time(), handle=handle)
-        self._served[server.key] = _Served(noted, attempt, handle, now_s + self.timing.heartbeat_s, now_s)
+        # Before the note, which fails while the database is away: what runs is looked after all the same.
+        served = _Served(server, attempt, handle, now_s + self.timing.heartbeat_s, now_s)
+        self._served[server.key] = served
+        try:
+            served.server = self._note(served, handle=handle)
+        except Aborted as error:
+            self._drop(served, error)
 
     def _look(self, served: _Served) -> None:
         now_s, status = time.monotonic(), self.executor.poll(served.handle)
@@ -158,7 +190,6 @@ class Deployments:
     def _ended(self, served: _Served) -> None:
         """The process has gone: start it again, unless it was told to go or fails every time."""
         self.executor.stop(served.handle, 0)
-        del self._served[served.server.key]
         error = _error_of(served.attempt)
         failures = served.server.failures + 1
         given_up = failures >= self.timing.max_failures or (error is not None and not from_json(error).retryable)
@@ -167,11 +198,12 @@ class Deployments:
         log.warning("ended key=%s state=%s reason=%s", served.server.key, state, said["message"])
         ended: dict[str, Any] = {"url": None, "token": None, "worker": None, "lease_until": None}
         self._note(served, state=state, failures=failures, error=said, **ended)
+        del self._served[served.server.key]
 
     def _stop(self, served: _Served, state: str) -> None:
         log.info("stopping key=%s", served.server.key)
         self._note(served, state=state, url=None, token=None)
-        served.attempt.stop_file.touch()
+        _touch(served.attempt.stop_file)
         self.executor.stop(served.handle, self.timing.kill_grace_s)
         del self._served[served.server.key]
 
@@ -192,6 +224,8 @@ class Deployments:
             "models": str(self.settings.models),
             "base_models": str(self.settings.base_models),
             "aliases": dict(self.settings.aliases),
+            "serving": self.settings.serving,
+            "untended_s": self.timing.untended_s,
         }
 
 
@@ -201,6 +235,16 @@ def _address(attempt: AttemptFolder) -> dict[str, str] | None:
         found: dict[str, str] = folder.read_json(attempt.out / ADDRESS)
         return found
     return None
+
+
+def _touch(file: Path) -> bool:
+    """Whether it could be written. A full disk must not end a worker: what STOP says, SIGTERM says too."""
+    try:
+        file.touch()
+    except OSError as error:
+        log.warning("not written path=%s reason=%s", file, error)
+        return False
+    return True
 
 
 def _error_of(attempt: AttemptFolder) -> dict[str, Any] | None:

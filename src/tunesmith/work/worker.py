@@ -31,6 +31,7 @@ from tunesmith.errors import (
     FailedPrecondition,
     Internal,
     NotFound,
+    ResourceExhausted,
     TunesmithError,
     Unavailable,
     from_exception,
@@ -331,7 +332,8 @@ class Worker:
             watch.ending = self._ending(watch, status)
             return
         if watch.asked_s is None and (stopping or self.store.job(watch.claim.job).wanted != "run"):
-            watch.attempt.stop_file.touch()
+            with contextlib.suppress(OSError):  # on a full disk SIGTERM says the same, after the grace time
+                watch.attempt.stop_file.touch()
             watch.asked_s = now_s
         signs = _signs_of_life(watch.attempt)
         if signs != watch.signs:
@@ -465,6 +467,11 @@ def _unexplained(where: str, attempt: AttemptFolder, status: Status) -> Tunesmit
         advice = "; it may have run out of memory: see the kernel's log" if status.code == -9 else ""
         return Unavailable(f"{where} was killed by signal {-status.code}{advice}")
     last = _last_line(attempt.log)
+    if status.code == ResourceExhausted.exit_code:
+        return ResourceExhausted(
+            f"{where} ran out of disk or memory and could not write down why; free some, then resume the job. "
+            f"Its log {attempt.log} ends: {last}"
+        )
     return Internal(f"{where} ended with exit code {status.code} and no result; its log {attempt.log} ends: {last}")
 
 

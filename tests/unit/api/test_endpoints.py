@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from making import make_plan
-from tunesmith import catalog, pipeline, resources
+from tunesmith import catalog, pipeline, process, resources
 from tunesmith.api.app import create_app
 from tunesmith.settings import Settings
 from tunesmith.store import Asked, Ending, Endpoint, Model, Store
@@ -40,6 +40,13 @@ def asked(store: Store) -> Iterator[list[dict[str, Any]]]:
     seen: list[dict[str, Any]] = []
 
     class Front(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = process.proof("t", self.path.partition("?")[2]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
         def do_POST(self) -> None:
             question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append(question | {"path": self.path, "authorization": self.headers["Authorization"]})
