@@ -43,7 +43,7 @@ faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end a
 	@$(BIN)/python -m pytest tests/faults
 
 clients: $(INSTALLED) ## run unmodified Google client libraries, old and new, against a real service
-	@$(BIN)/python -m pytest tests/e2e/test_clients.py
+	@$(BIN)/python -m pytest tests/e2e/test_clients.py tests/e2e/test_signatures.py
 
 full: check test faults ## everything
 
