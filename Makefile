@@ -39,7 +39,7 @@ check: $(INSTALLED) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should
+faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should (KILLS=100)
 	@$(BIN)/python -m pytest tests/faults
 
 clients: $(INSTALLED) ## run unmodified Google client libraries, old and new, against a real service
