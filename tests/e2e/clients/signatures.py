@@ -1,8 +1,6 @@
-"""Prints, as JSON, what the language models of each module take: class -> method -> [[name, kind, default], ...].
+"""Prints, as JSON, what the Google SDK's language models take: class -> method -> [[name, kind, default], ...].
 
-    python signatures.py MODULE...
-
-Runs where the modules are installed, and imports nothing else.
+Runs where google-cloud-aiplatform is installed. `ga` and `preview` are its two modules.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import sys
 import warnings
 
 CLASSES = (
@@ -23,6 +20,7 @@ CLASSES = (
     "TextGenerationResponse",
     "CountTokensResponse",
 )
+MODULES = {"ga": "vertexai.language_models", "preview": "vertexai.preview.language_models"}
 
 
 def taken(function: object) -> list[list[str]] | None:
@@ -42,9 +40,12 @@ def taken(function: object) -> list[list[str]] | None:
 
 
 def methods_of(kind: type) -> dict[str, list[list[str]] | None]:
-    """Every public method and attribute, and what makes an instance."""
-    public = {name: taken(getattr(kind, name)) for name in dir(kind) if not name.startswith("_")}
-    return {"__init__": taken(kind.__init__), **public}  # type: ignore[misc]
+    """Every public method and property, and what makes an instance."""
+    names = [name for name in dir(kind) if not name.startswith("_")]
+    return {
+        "__init__": taken(kind.__init__),
+        **{name: taken(inspect.getattr_static(kind, name) and getattr(kind, name)) for name in names},
+    }  # type: ignore[misc]
 
 
 def surface(module: str) -> dict[str, dict[str, list[list[str]] | None]]:
@@ -55,4 +56,4 @@ def surface(module: str) -> dict[str, dict[str, list[list[str]] | None]]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(json.dumps([surface(module) for module in sys.argv[1:]]))
+    print(json.dumps({name: surface(module) for name, module in MODULES.items()}))
