@@ -65,7 +65,9 @@ IMPORTS = (
     Row("language_models", ("errors", "resources", "catalog", "client", "answers", "default_client", "remote_jobs")),
     Row("printing", ("errors",)),
     Row(
-        "remote", ("errors", "resources", "catalog", "pipeline", "watch", "client", "printing"), ("cli", "banner")
+        "remote",
+        ("errors", "resources", "catalog", "watch", "client", "printing"),
+        ("cli", "banner", "flags", "spec", "data"),
     ),
     Row("task", ("errors", "folder", "process"), ("catalog", "spec", "storage", "data", "engine", "evals", "client")),
     Row("up", ("errors", "settings", "foreground"), ("api",)),

@@ -355,7 +355,7 @@ def _check_data(session: Session, dataset: str, evaluation: str | None) -> None:
     from tunesmith import banner
 
     session.say("checking the data")
-    for line in banner.checked_data(dataset, evaluation):
+    for line in banner.warnings(banner.checked_data(dataset, evaluation)["findings"]):
         session.say(line)
 
 
