@@ -338,7 +338,7 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
     foreground.run(session.settings, job_id, watch.display_on(sys.stderr))
     job = store.job(job_id)
     if job.state == "SUCCEEDED":
-        _report(session, job)
+        _say_written(session, job) if job.kind == "batch" else _report(session, job)
         return
     error = _why(session, job)
     if session.json:
@@ -349,6 +349,13 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
         _print_error(error, json_output=False, debug=False)
         session.say(f"its files are in {session.settings.jobs / job.id}")
     raise typer.Exit(error.exit_code)
+
+
+def _say_written(session: Session, job: Job) -> None:
+    """Where a batch prediction job has written what it was told."""
+    if session.json:
+        session.emit(_job_json(session, job))
+    session.show(f"job {job.id} has written its predictions to {job.batch.destination}")
 
 
 def _report(session: Session, job: Job) -> None:
@@ -393,6 +400,8 @@ def _why(session: Session, job: Job) -> TunesmithError:
         return Cancelled(f"job {job.id} was cancelled")
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
     saved = f"saved at step {step}" if step else "nothing was saved yet"
+    if job.kind == "batch":
+        saved = "the answers that it has are kept"
     return Cancelled(f"{saved}; go on with: tunesmith jobs resume {job.id}", job=job.id, step=step)
 
 
@@ -462,15 +471,16 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def jobs_list(session: Session) -> None:
-    """List the jobs, newest first."""
+    """List the jobs, newest first: tuning, and batch predictions."""
     jobs = session.store().jobs()
     if session.json:
         session.emit({"jobs": [_job_json(session, job) for job in jobs]})
         return
-    table = _table("id", "state", "name", "base model", "created", "model")
+    table = _table("id", "kind", "state", "name", "base model", "created", "model")
     for job in jobs:
-        model = (job.model or "").rpartition("/")[2]
-        table.add_row(job.id, job.state, job.display_name, job.plan.base_model, _when(job.create_time), model)
+        model = (_model_of(job) or "").rpartition("/")[2]
+        base = job.planned.base_model
+        table.add_row(job.id, job.kind, job.state, job.display_name, base, _when(job.create_time), model)
     session.show(table if jobs else "no jobs yet; `tunesmith tune FILE` starts one")
 
 
@@ -481,13 +491,13 @@ def jobs_show(session: Session, job_id: JobArgument) -> None:
     if session.json:
         session.emit(facts)
         return
-    shown = ("id", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
+    shown = ("id", "kind", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
     session.show(_pairs([(name.replace("_", " "), _text(facts[name])) for name in shown if facts[name]]))
     table = _table("task", "state", "attempt", "error")
     for task in facts["tasks"]:
         table.add_row(*(_text(task[name]) for name in ("name", "state", "attempt")), _message(task["error"]))
     session.show(table)
-    if job.state == "SUCCEEDED":
+    if job.state == "SUCCEEDED" and job.kind == "tuning":
         _report(session, job)
 
 
@@ -518,20 +528,29 @@ def jobs_resume(session: Session, job_id: JobArgument) -> None:
     store = session.store()
     job = store.resume_job(job_id)
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
-    session.say(f"job {job.id} goes on " + (f"from step {step}" if step else "from its beginning"))
+    where = "where it stopped" if job.kind == "batch" else f"from step {step}" if step else "from its beginning"
+    session.say(f"job {job.id} goes on {where}")
     _finish(session, store, job.id)
+
+
+def _model_of(job: Job) -> str | None:
+    """The model that a tuning job has made, or that a batch prediction job asks."""
+    if job.kind == "tuning":
+        return job.model
+    return job.batch.model.name if job.batch.model else None
 
 
 def _job_json(session: Session, job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
+        "kind": job.kind,
         "state": job.state,
         "display_name": job.display_name,
         "project": job.project,
         "location": job.location,
-        "base_model": job.plan.base_model,
-        "reference": job.plan.reference,
-        "model": job.model,
+        "base_model": job.planned.base_model,
+        "reference": job.planned.reference,
+        "model": _model_of(job),
         "error": job.error,
         "create_time": _when(job.create_time),
         "start_time": None if job.start_time is None else _when(job.start_time),
@@ -980,7 +999,7 @@ def doctor(session: Session) -> None:
 GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
     "data": ("Look at a data set.", {"check": data_check}),
     "jobs": (
-        "Tuning jobs of this installation.",
+        "Jobs of this installation: tuning, and batch predictions.",
         {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
     ),
     "keys": ("Keys of the service's users.", {"create": keys_create, "list": keys_list, "revoke": keys_revoke}),

@@ -19,7 +19,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tunesmith import __version__
-from tunesmith.api import buckets, endpoints, health, models, operations, pipeline_jobs, predictions, templates
+from tunesmith.api import (
+    batch_prediction_jobs,
+    buckets,
+    endpoints,
+    health,
+    models,
+    operations,
+    pipeline_jobs,
+    predictions,
+    templates,
+)
 from tunesmith.api.wire import HTTP_STATUS, error_body
 from tunesmith.errors import (
     FailedPrecondition,
@@ -43,6 +53,7 @@ ROUTERS = (
     pipeline_jobs.router,
     models.router,
     endpoints.router,
+    batch_prediction_jobs.router,
     buckets.router,
 )
 

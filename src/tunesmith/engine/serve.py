@@ -91,7 +91,7 @@ def serve(
     limits.check()
     progress = Progress(attempt)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        loading = threads.submit(_load, base, base_models, weights, models, limits)
+        loading = threads.submit(open_served, base, base_models, weights, models, limits)
         while not _ended(loading, BEAT_S):
             progress.phase("loading")
         served = loading.result()
@@ -105,7 +105,10 @@ def serve(
     return {"base": {"name": base.name, "sha256": served.sha256}}
 
 
-def _load(base: BaseModel, base_models: Path, weights: Path | None, models: Path | None, limits: Limits) -> Served:
+def open_served(
+    base: BaseModel, base_models: Path, weights: Path | None, models: Path | None, limits: Limits
+) -> Served:
+    """The base model, or `weights` in its place, loaded and ready; `serve` says what the folders are."""
     prepared = prepare(base, base_models)
     device = probe()
     if weights is None:
