@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 _LOOK_S = 0.2
 """Between two looks for STOP."""
 _METRICS_S = 1.0
-"""Between two lines of metrics: an attempt that has written one more than those before it has got on."""
+_METRICS_SHARE = 100
+"""A line of metrics every hundredth of all lines, and every second: one with more than any before has got on."""
 _ADAPTERS = 1
 _SHOWN = 5
 
@@ -107,6 +108,7 @@ class _Batch:
     _asked: dict[int, _Asked] = field(default_factory=dict)
     _again: deque[Line] = field(default_factory=deque)
     _events: queue.SimpleQueue[tuple[int, Event]] = field(default_factory=queue.SimpleQueue)
+    _noted: int = 0
     _noted_s: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -213,12 +215,12 @@ class _Batch:
         """How far it is, for whoever watches and for the worker, which counts attempts that have not got on."""
         successful, failed = self.answers.successful, self.failed
         self.progress.predicting(successful, failed, self.total, at_once=at_once)
-        now_s = time.monotonic()
-        if at_once or now_s - self._noted_s >= _METRICS_S:
-            self._noted_s = now_s
-            counts = {"successful": successful, "failed": failed}
-            folder.append_jsonl(self.attempt.metrics, {"step": successful + failed, **counts})
-            log.info("predicted %d of %d, %d without a prediction", successful + failed, self.total, failed)
+        done, now_s = successful + failed, time.monotonic()
+        got_on = (done - self._noted) * _METRICS_SHARE >= self.total
+        if at_once or got_on or now_s - self._noted_s >= _METRICS_S:
+            self._noted, self._noted_s = done, now_s
+            folder.append_jsonl(self.attempt.metrics, {"step": done, "successful": successful, "failed": failed})
+            log.info("predicted %d of %d, %d without a prediction", done, self.total, failed)
 
 
 def _leave_if_asked(attempt: AttemptFolder, done: int) -> None:
