@@ -133,6 +133,7 @@ def job_facts(job: Wire) -> dict[str, Any]:
     error = own.get("error") or (_error_of(job["error"]) if job.get("error") else None)
     return {
         "id": name.id,
+        "kind": "tuning",
         "state": job["state"].removeprefix("PIPELINE_STATE_"),
         "display_name": job.get("displayName", ""),
         "project": name.project,

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
+JobKind = Literal["tuning", "batch"]
 Role = Literal["viewer", "tuner", "admin"]
 """What a key may do: look; submit, change and predict; everything."""
 TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
@@ -89,6 +90,17 @@ class JobName(NamedTuple):
 
     def __str__(self) -> str:
         return f"projects/{self.project}/locations/{self.location}/pipelineJobs/{self.id}"
+
+
+class BatchJobName(NamedTuple):
+    """projects/P/locations/L/batchPredictionJobs/N"""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/batchPredictionJobs/{self.id}"
 
 
 class ModelName(NamedTuple):
@@ -252,6 +264,11 @@ def rfc3339(time_s: float) -> str:
 def job_key(project: str, job_id: str) -> str:
     """What a job is called in this installation. No two pairs have the same: an id has no dot in it."""
     return job_id if project == LOCAL_PROJECT else f"{project}.{job_id}"
+
+
+def batch_job_id(project: str, request_id: str) -> str:
+    """The id of the one job that this request makes, however often it is sent; a new one for a request without id."""
+    return _id_of(f"{project} {request_id}", 0.0, "batch prediction job") if request_id else new_id()
 
 
 def model_id(key: str, create_time: float) -> str:

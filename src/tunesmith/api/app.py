@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from tunesmith import __version__
 from tunesmith.api import (
+    batch_prediction_jobs,
     board,
     buckets,
     endpoints,
@@ -56,6 +57,7 @@ ROUTERS = (
     endpoints.router,
     tensorboards.router,
     board.router,
+    batch_prediction_jobs.router,
     buckets.router,
 )
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, filters, resources
-from tunesmith.api import operations
+from tunesmith.api import operations, predictions
 from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.wire import (
     Listing,
@@ -244,18 +244,12 @@ def shown(model: Model, store: Store) -> dict[str, Any]:
     """
     own = present(
         baseModel=model.base_model,
-        kind=kind_of(model),
+        kind=predictions.kind_of(model),
         job=model.job and model.job.rpartition(".")[2],
         metrics=dict(model.metrics),
         lineage=dict(model.lineage),
     )
     return {**to_wire(model, store), "tunesmith": own}
-
-
-def kind_of(model: Model) -> catalog.Kind:
-    """How a tuned model is asked and answers: as it was tuned, else as its data were."""
-    plan, data = model.lineage.get("plan", {}), model.lineage.get("data", {})
-    return "chat" if (plan.get("kind") or data.get("kind")) == "chat" else "generation"
 
 
 def to_wire(model: Model, store: Store) -> dict[str, Any]:

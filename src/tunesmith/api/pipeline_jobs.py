@@ -297,6 +297,8 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=str(name)) from error
+    if job.kind != "tuning":
+        raise NotFound(f"{name} does not exist; {job.name} is a batch prediction job", name=str(name))
     if job.location != location:
         raise NotFound(f"{name} does not exist; there is one of this id in {job.location}", name=str(name))
     return job

@@ -18,9 +18,10 @@ from pydantic import AwareDatetime, Field, field_validator
 from tunesmith import filters, resources
 from tunesmith.api import job_metrics
 from tunesmith.api.auth import Tuner, Viewer
-from tunesmith.api.wire import Listing, Wire, body_of, documented, enum_name, present, whole
+from tunesmith.api.wire import Listing, Wire, body_of, documented, enum_name, present
 from tunesmith.errors import InvalidArgument, Violation
 from tunesmith.filters import And, Comparison, Filter, Not, Or
+from tunesmith.instances import whole
 from tunesmith.resources import BoardPath
 from tunesmith.store import BoardPart, Point, Store
 

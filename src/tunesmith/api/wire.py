@@ -147,15 +147,6 @@ def enum_name(value: Any, names: Sequence[str], prefix: str = "") -> str:
     raise ValueError(f"must be one of {', '.join(prefix + name for name in names)}, got {value!r}")
 
 
-def whole(value: Any) -> int:
-    """2, 2.0 and "2" as 2; ValueError for anything that is not a whole number."""
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or int(value) != value:
-        raise ValueError(f"must be a whole number, got {value!r}")
-    return int(value)
-
-
 # Writing.
 
 

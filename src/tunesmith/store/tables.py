@@ -7,7 +7,8 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 # One row a job. `id` is its key in this installation, `job_id` what its client called it, `request` what of its body
-# is only given back. A job that has begun holds `units` devices of its `pool` until it comes to rest.
+# is only given back; `kind` says what its plan is. A job that has begun holds `units` devices of its `pool` until it
+# comes to rest.
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -19,6 +20,7 @@ jobs = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("wanted", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("body_sha256", sa.Text, nullable=False),
     sa.Column("request", sa.JSON(none_as_null=True)),
