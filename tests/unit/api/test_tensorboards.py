@@ -490,3 +490,21 @@ def test_nobody_writes_into_a_jobs_experiment(client: TestClient, store: Store) 
     data = {"tensorboardTimeSeriesId": "train-total-loss", "values": [{"step": 1, "scalar": {"value": 1}}]}
     assert "p.job" in refused(client.post(f"{run}:write", json={"timeSeriesData": [data]}), "FAILED_PRECONDITION")
     assert good(client.patch(f"{board}/experiments/job", json={"description": "mine"}))["description"] == "mine"
+
+
+def test_a_viewer_reads_everything_and_changes_nothing(client: TestClient, store: Store) -> None:
+    board = make_board(client)
+    run = make_run(client, board)
+    series = make_series(client, run)
+    viewer = {"Authorization": "Bearer " + store.create_key("k", "p", "viewer").secret}
+    name = series.removeprefix("/v1/")
+    for path in (board, f"{board}/experiments", run, series, f"{series}:read", f"{board}:batchRead?timeSeries={name}"):
+        good(client.get(path, headers=viewer))
+    good(client.post(f"{series}:exportTensorboardTimeSeries", json={}, headers=viewer))
+    for answer in (
+        client.post(f"{PARENT}/tensorboards", json={"displayName": "b"}, headers=viewer),
+        client.post(f"{run}:write", json={"timeSeriesData": []}, headers=viewer),
+        client.patch(board, json={"displayName": "b"}, headers=viewer),
+        client.delete(series, headers=viewer),
+    ):
+        assert "tuner" in refused(answer, "PERMISSION_DENIED")
