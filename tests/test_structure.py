@@ -30,6 +30,7 @@ MEDIAN_FUNCTION_LINES = 10
 ROOT = (
     "errors", "catalog", "spec", "resources", "filters", "storage", "folder", "process", "pipeline", "settings",
     "model_card", "questions", "instances", "batch", "fingerprint",
+    "adapter_check",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ IMPORTS = (
     Row("questions", ("spec",)),
     Row("instances", ("errors", "catalog")),
     Row("batch", ("catalog", "spec")),
+    Row("adapter_check", ("errors",)),
     Row("fingerprint", ("errors", "catalog", "folder")),
     Row("store", ("errors", "spec", "batch", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),

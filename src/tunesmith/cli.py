@@ -824,7 +824,10 @@ def _default_context(target: Target) -> str:
     """What stood before every example that had no context of its own when the model was tuned."""
     if target.registered is None:
         return ""
-    context: str = read_json(target.registered.folder / "spec.json")["spec"]["default_context"]
+    spec = target.registered.folder / "spec.json"
+    if not spec.is_file():  # it was not tuned here
+        return ""
+    context: str = read_json(spec)["spec"]["default_context"]
     return context
 
 

@@ -20,7 +20,7 @@ from tunesmith.store.endpoints import DeployedModel, Endpoint
 from tunesmith.store.jobs import HERE, Asked, Event, Job, Jobs, Task
 from tunesmith.store.keys import Key, Keys, NewKey
 from tunesmith.store.listing import Page, Query
-from tunesmith.store.models import Deployment, Model
+from tunesmith.store.models import Deployment, Model, Uploaded
 from tunesmith.store.operations import Operation, Operations
 from tunesmith.store.servers import Server, Servers, Wanted, server_of
 from tunesmith.store.tensorboards import BoardPart, NewPart, Point, Tensorboards
@@ -47,6 +47,7 @@ __all__ = [
     "Server",
     "Store",
     "Task",
+    "Uploaded",
     "Wanted",
     "open_store",
     "server_of",

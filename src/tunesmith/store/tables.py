@@ -72,7 +72,8 @@ attempts = sa.Table(
     sa.Column("step", sa.Integer),
 )
 
-# A model and its versions. A version is never edited; `default` is an alias that one of them always has.
+# A model and its versions. A version is never edited, and its number never given again; `default` is an alias that one
+# of them always has.
 models = sa.Table(
     "models",
     metadata,
@@ -82,6 +83,7 @@ models = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("last_version", sa.Integer, nullable=False),
     sa.Column("create_time", sa.Double, nullable=False),
     sa.Column("update_time", sa.Double, nullable=False),
     sa.Index("models_by_project", "project", "location", "create_time"),
