@@ -30,6 +30,8 @@ def table(command: Any) -> str:
     """The command's arguments and options with their help texts, as a Markdown table."""
     lines = ["| | |", "| --- | --- |"]
     for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
         if parameter.name not in COMMON:
             lines.append(f"| {_spelling(parameter)} | {_text(parameter)} |")
     return "\n".join(lines) + "\n" if len(lines) > 2 else "No options of its own.\n"
