@@ -180,6 +180,7 @@ def _make_application(figures: Figures) -> Callable[..., Any]:
         from tensorboard import assets
         from tensorboard.backend.application import TensorBoardWSGIApp
         from tensorboard.plugins.core.core_plugin import CorePlugin
+        from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
         from tensorboard.plugins.metrics.metrics_plugin import MetricsPlugin
         from tensorboard.plugins.scalar.scalars_plugin import ScalarsPlugin
     except ImportError as error:
@@ -197,7 +198,7 @@ def _make_application(figures: Figures) -> Callable[..., Any]:
     )
     application: Callable[..., Any] = TensorBoardWSGIApp(
         flags,
-        [CorePlugin, MetricsPlugin, ScalarsPlugin],
+        [CorePlugin, MetricsPlugin, ScalarsPlugin, HParamsPlugin],
         data_provider=figures,
         assets_zip_provider=assets.get_default_assets_zip_provider(),
         auth_providers={_PROJECT: _Allowed()},
