@@ -38,6 +38,8 @@ COOKIE = "tunesmith_tensorboard"
 PASS_S = 12 * 3600.0
 MAX_BODY_BYTES = 1 << 20
 _SCALARS = "scalars"
+_NO_EXPERIMENT = "defaultExperimentId"
+"""What TensorBoard's Time Series page says where the other pages say nothing. No project can be called so."""
 _PROJECT = "tunesmith.project"
 """In the environment of a WSGI request, and of TensorBoard's context: the one project that may be seen, or None."""
 
@@ -180,7 +182,6 @@ def _make_application(figures: Figures) -> Callable[..., Any]:
         from tensorboard import assets
         from tensorboard.backend.application import TensorBoardWSGIApp
         from tensorboard.plugins.core.core_plugin import CorePlugin
-        from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
         from tensorboard.plugins.metrics.metrics_plugin import MetricsPlugin
         from tensorboard.plugins.scalar.scalars_plugin import ScalarsPlugin
     except ImportError as error:
@@ -198,7 +199,7 @@ def _make_application(figures: Figures) -> Callable[..., Any]:
     )
     application: Callable[..., Any] = TensorBoardWSGIApp(
         flags,
-        [CorePlugin, MetricsPlugin, ScalarsPlugin, HParamsPlugin],
+        [CorePlugin, MetricsPlugin, ScalarsPlugin],
         data_provider=figures,
         assets_zip_provider=assets.get_default_assets_zip_provider(),
         auth_providers={_PROJECT: _Allowed()},
@@ -346,7 +347,8 @@ class Figures:
     def _jobs(self, ctx: Any, experiment_id: str) -> list[Job]:
         """Jobs that may be seen and have begun to tune."""
         project = _project(ctx, experiment_id)
-        begun = [job for job in self._store.jobs() if job.task(pipeline.TUNE).attempt]
+        tuning = [job for job in self._store.jobs() if job.kind == "tuning"]
+        begun = [job for job in tuning if job.task(pipeline.TUNE).attempt]
         return [job for job in begun if project is None or job.project == project]
 
     def _written(self, ctx: Any, experiment_id: str) -> list[BoardPart]:
@@ -358,6 +360,8 @@ def _project(ctx: Any, experiment_id: str) -> str | None:
     from tensorboard.errors import NotFoundError
 
     allowed: str | None = ctx.auth.get(_PROJECT)
+    if experiment_id == _NO_EXPERIMENT:
+        return allowed
     if experiment_id and allowed is not None and experiment_id != allowed:
         raise NotFoundError(f"there is nothing of project {experiment_id} that this key may see")
     return experiment_id or allowed

@@ -106,6 +106,14 @@ def test_the_time_series_page_gets_several_runs_at_once(client: TestClient, stor
     assert sorted(series["runToSeries"]) == ["mine/job-0", "mine/job-1"]
 
 
+def test_the_time_series_page_s_word_for_no_experiment_is_no_project(client: TestClient, store: Store) -> None:
+    tune(store, "mine", [1.0])
+    tune(store, "theirs", [1.0])
+    runs = "/tensorboard/experiment/defaultExperimentId/data/runs"
+    assert set(good(client.get(runs, headers=key(store, None)))) == {"mine/job", "theirs/job"}
+    assert good(client.get(runs, headers=key(store))) == ["mine/job"]
+
+
 def test_both_pages_are_offered(client: TestClient) -> None:
     listed = good(client.get("/tensorboard/data/plugins_listing"))
     assert {name: plugin["enabled"] for name, plugin in listed.items()} == {"scalars": True, "timeseries": True}
