@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tiny_model import make_tiny_model
+from tiny_served import make_home
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOWS = ROOT / "tests" / "e2e" / "clients"
@@ -50,6 +52,23 @@ def _url(process: subprocess.Popen[bytes], log: Path) -> str:
                 assert answer.status == 200
             return url
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an adapter for the tiny base model, as PEFT writes it."""
+    home = make_home(tmp_path_factory.mktemp("adapter"))
+    return home.tuned(7).folder / "adapter"
+
+
+def test_every_step_of_the_batch_flow_works(server: str, adapter: Path, tmp_path: Path) -> None:
+    # What Tunesmith writes beside an adapter names the folder of a base model that the server does not have.
+    own = tmp_path / "adapter"
+    shutil.copytree(adapter, own, ignore=shutil.ignore_patterns("base.json", "manifest.json"))
+    environment = {**os.environ, "PYTHONPATH": PATHS}
+    command = [os.environ["CLIENTS"], "-W", "ignore", str(FLOWS / "batch_flow.py"), server, str(own)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("flow", ["storage_flow.py", "sdk_flow.py"])
