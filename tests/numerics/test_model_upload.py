@@ -285,6 +285,13 @@ def test_a_label_speaks_for_an_adapter_that_names_a_folder_of_elsewhere(site: Si
     assert site.uploaded(labels={LABEL: "code-bison-002"}).base_model == str(site.base)
 
 
+def test_a_version_is_of_its_parents_base_if_it_does_not_say_otherwise(site: Site) -> None:
+    site.put("adapter/adapter_config.json", layout(site, base_model_name_or_path="/home/me/models/tiny"))
+    first = site.uploaded(labels={LABEL: "codechat-bison-002"})
+    second = site.uploaded(parentModel=first.name, versionAliases=[])
+    assert (second.base_model, predictions.target_of(second).kind) == (str(site.base), "chat")
+
+
 def test_an_adapter_of_another_base_of_other_shapes_is_refused(site: Site, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 
@@ -443,6 +444,27 @@ def test_migrations_make_the_tables_that_the_code_describes(store: Store) -> Non
 
     with store._reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SCHEMA", "0002")
+    make_store(tmp_path).close()
+    plan = json.dumps(make_plan().model_dump(mode="json"))
+    job = ("job", "local", "us-central1", "job", "j", "QUEUED", "run", plan, "b", "GPU", 0, 1.0, 1.0)
+    with sqlite3.connect(tmp_path / "tunesmith.db") as connection:
+        names = "id, project, location, job_id, display_name, state, wanted, plan, body_sha256, pool, units"
+        marks = ", ".join("?" * 13)
+        connection.execute(f"INSERT INTO jobs ({names}, create_time, update_time) VALUES ({marks})", job)
+        connection.execute("INSERT INTO models VALUES ('7', 'local', 'us-central1', 'm', '', '{}', 1.0, 1.0)")
+    connection.close()
+    monkeypatch.undo()
+    store = make_store(tmp_path)
+    assert (store.job("job").kind, store.job("job").plan) == ("tuning", make_plan())
+    with store._reading() as open_connection:
+        assert open_connection.execute(sa.select(tables.models.c.last_version)).scalar_one() == 1
+    store.close()
 
 
 def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:

@@ -203,7 +203,8 @@ def _receive(
         with folder.sealed(unfinished / "adapter") as adapter:
             given = _fetched(objects, storage, adapter, unfinished / "fetched")
             layout = adapter_check.read_layout((adapter / LAYOUT).read_bytes())
-            belongs = _belongs(model, layout.base, settings)
+            label = {**(parent.labels if parent else {}), **model.labels}.get(BASE_MODEL_LABEL, "")
+            belongs = _belongs(label, layout.base, settings)
             if parent is not None and parent.base_model != belongs.base.name:
                 text = f"is tuned on {parent.base_model}, the adapter on {belongs.base.name}; make a model of its own"
                 raise InvalidArgument.of("parentModel", text)
@@ -283,9 +284,8 @@ def _refuse_other_hashes(given: Mapping[str, Any], adapter: Path, belongs: Belon
 # The base model.
 
 
-def _belongs(model: ModelBody, named: str, settings: Settings) -> Belongs:
+def _belongs(label: str, named: str, settings: Settings) -> Belongs:
     """The base model by label and by the adapter's own word; InvalidArgument unless those that are known agree."""
-    label = model.labels.get(BASE_MODEL_LABEL, "")
     by_label, by_name = _of_label(label, settings), _of_name(named, settings)
     if label and by_label is None:
         raise InvalidArgument.of(f"model.labels.{BASE_MODEL_LABEL}", f"{label!r} is no base model; {_known()}")
