@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from tiny_model import make_tiny_model
+from running_service import Service, running_service, wait_until
 from tunesmith import resources
 
-PATHS = os.pathsep.join(str(Path(__file__).resolve().parents[2] / part) for part in ("src", "tests"))
 PARENT = "/v1/projects/p/locations/us-central1"
 STEPS = 150
 INTERVAL = 10
@@ -28,63 +23,18 @@ TAGS = [f"/{name}" for name in (*resources.TRAINING_METRICS, *resources.EVALUATI
 TEMPLATE = "https://us-kfp.pkg.dev/ml-pipeline/large-language-model-pipelines/tune-large-model/v3.0.0"
 
 
-class Service(NamedTuple):
-    url: str
-    home: Path
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
-
-    def state(self) -> str:
-        said: str = self.ask("GET", f"{PARENT}/pipelineJobs/job")["state"]
-        return said.removeprefix("PIPELINE_STATE_")
-
-    def read(self, board: str) -> dict[str, list[tuple[int, float]]]:
-        """Step and value of every point of the job's six time series, as a client reads them."""
-        run = f"{board}/experiments/job/runs/tune"
-        listed = self.ask("GET", f"/v1/{run}/timeSeries")["tensorboardTimeSeries"]
-        names = {series["name"].rpartition("/")[2]: series for series in listed}
-        query = urllib.parse.urlencode({"timeSeries": [s["name"] for s in listed]}, doseq=True)
-        found = self.ask("GET", f"/v1/{board}:batchRead?{query}")["timeSeriesData"]
-        return {
-            names[data["tensorboardTimeSeriesId"]]["displayName"]: [
-                (int(point["step"]), point["scalar"]["value"]) for point in data.get("values", [])
-            ]
-            for data in found
-        }
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    home, log = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("log") / "log"
-    tiny = str(make_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny"))
-    for name, rows in (("train", 60), ("evaluation", 12)):
-        path = home / "buckets" / "bucket" / f"{name}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [{"input_text": f"{name} {i} to x", "output_text": f"return x + {i}"} for i in range(rows)]
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    command = [sys.executable, "-m", "tunesmith.cli", "up", "--home", str(home), "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": PATHS, "TUNESMITH_ALIASES": json.dumps({"code-bison@002": tiny})}
-    with open(log, "wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-    try:
-        wait_until(lambda: process.poll() is not None or "url=http" in log.read_text())
-        assert process.poll() is None, log.read_text()
-        yield Service(log.read_text().split("url=")[1].split()[0], home)
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 0, log.read_text()
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        for name, rows in (("train", 60), ("evaluation", 12)):
+            lines = [{"input_text": f"{name} {i} to x", "output_text": f"return x + {i}"} for i in range(rows)]
+            service.put("bucket", f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        yield service
 
 
-def wait_until(condition: Any) -> None:
-    deadline_s = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
+def state(service: Service) -> str:
+    said: str = service.ask("GET", f"{PARENT}/pipelineJobs/job")["state"]
+    return said.removeprefix("PIPELINE_STATE_")
 
 
 def start(service: Service) -> str:
@@ -126,24 +76,24 @@ def written_events(service: Service) -> dict[str, list[tuple[int, float]]]:
 
 def test_a_jobs_figures_are_read_live_through_a_kill_and_are_the_same_everywhere(service: Service) -> None:
     board = start(service)
-    wait_until(lambda: len(service.read(board)["/train_total_loss"]) >= 2 * INTERVAL)
-    assert service.state() == "RUNNING"
-    before = service.read(board)
+    wait_until(lambda: len(service.figures(board, "job")["/train_total_loss"]) >= 2 * INTERVAL)
+    assert state(service) == "RUNNING"
+    before = service.figures(board, "job")
     kill_tuning(service)
 
     seen = [len(before["/train_total_loss"])]
-    while service.state() == "RUNNING" and seen[-1] < STEPS:
-        live = service.read(board)
+    while state(service) == "RUNNING" and seen[-1] < STEPS:
+        live = service.figures(board, "job")
         steps = [step for step, _ in live["/train_total_loss"]]
         assert steps == list(range(1, len(steps) + 1)), "a step is missing or stands twice"
         seen.append(len(steps))
         time.sleep(0.05)
     assert seen == sorted(seen), "what was read once was lost"
-    wait_until(lambda: service.state() in resources.ENDED)
-    assert service.state() == "SUCCEEDED"
+    wait_until(lambda: state(service) in resources.ENDED)
+    assert state(service) == "SUCCEEDED"
     assert len(list((service.home / "jobs").glob("*/tune/attempt-2"))) == 1
 
-    found = service.read(board)
+    found = service.figures(board, "job")
     assert sorted(found) == sorted(TAGS)
     assert [step for step, _ in found["/train_num_predictions"]] == list(range(1, STEPS + 1))
     assert [step for step, _ in found["/eval_total_loss"]] == list(range(0, STEPS + 1, INTERVAL))
