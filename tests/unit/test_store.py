@@ -1,9 +1,11 @@
-"""The store against a real SQLite file: what is created once, whose writes count, what each request leads to."""
+"""The store against a real database: what is created once, whose writes count, what each request leads to.
+
+On SQLite, and with `--database postgresql` (`make postgresql`) on a PostgreSQL server.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,7 @@ import sqlalchemy as sa
 from making import make_plan, make_store
 from tunesmith import pipeline, resources
 from tunesmith.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from tunesmith.settings import Settings
-from tunesmith.store import Claim, Ending, Job, Model, Store, database, open_store, tables
+from tunesmith.store import Claim, Ending, Job, Model, Store, database, tables
 
 SUCCEEDED = Ending("succeeded")
 CRASHED = Ending("failed", {"status": "UNAVAILABLE", "message": "killed", "details": {}}, retryable=True)
@@ -446,24 +447,39 @@ def test_migrations_make_the_tables_that_the_code_describes(store: Store) -> Non
 
 
 def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    make_store(tmp_path).close()
-    with sqlite3.connect(tmp_path / "tunesmith.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+    with make_store(tmp_path)._writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(FailedPrecondition, match="later Tunesmith"):
         make_store(tmp_path)
 
 
-def test_database_that_does_not_answer_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_that_another_process_holds_up_too_long_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
-    store = open_store(Settings(tmp_path))
-    holder = sqlite3.connect(tmp_path / "tunesmith.db", isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Unavailable, match="does not answer"):
+    store, holder = make_store(tmp_path), make_store(tmp_path)
+    with holder._writing(), pytest.raises(Unavailable, match="does not answer"):
         create(store)
-    holder.execute("ROLLBACK")
-    holder.close()
+    assert store.jobs() == []
     create(store)
+
+
+def test_transaction_that_reads_sees_one_moment(tmp_path: Path) -> None:
+    reader, writer = make_store(tmp_path), make_store(tmp_path)
+    count = sa.select(sa.func.count()).select_from(tables.jobs)
+    with reader._reading() as connection:
+        before = connection.execute(count).scalar_one()
+        create(writer)
+        assert connection.execute(count).scalar_one() == before == 0
+    assert len(reader.jobs()) == 1
+
+
+def test_transaction_that_reads_waits_for_no_writer(tmp_path: Path) -> None:
+    reader, writer = make_store(tmp_path), make_store(tmp_path)
+    create(writer)
+    with writer._writing() as connection:
+        connection.execute(sa.update(tables.jobs).values(display_name="changed"))
+        assert reader.job("job").display_name != "changed"
 
 
 def test_failed_transaction_leaves_nothing(store: Store) -> None:
