@@ -48,11 +48,11 @@ check: $(INSTALLED) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should
+faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end as they should (KILLS=100)
 	@$(BIN)/python -m pytest tests/faults
 
 clients: $(INSTALLED) ## run unmodified Google client libraries, old and new, against a real service
-	@$(BIN)/python -m pytest tests/e2e/test_clients.py
+	@$(BIN)/python -m pytest tests/e2e/test_clients.py tests/e2e/test_signatures.py
 
 full: check test postgresql faults ## everything
 

@@ -30,7 +30,7 @@ def table(command: Any) -> str:
     """The command's arguments and options with their help texts, as a Markdown table."""
     lines = ["| | |", "| --- | --- |"]
     for parameter in command.params:
-        if parameter.name not in COMMON:
+        if parameter.name not in COMMON and not getattr(parameter, "hidden", False):
             lines.append(f"| {_spelling(parameter)} | {_text(parameter)} |")
     return "\n".join(lines) + "\n" if len(lines) > 2 else "No options of its own.\n"
 

@@ -59,6 +59,14 @@ IMPORTS = (
     Row("api", (*ROOT, "store", "data.formats", "data.check", "api")),
     Row("work", (*ROOT, "store", "work")),
     Row("client", ("errors", "resources")),
+    Row("answers", ()),
+    Row("default_client", ("errors", "resources", "client")),
+    Row("remote_jobs", ("errors", "resources", "client")),
+    Row("language_models", ("errors", "resources", "catalog", "client", "answers", "default_client", "remote_jobs")),
+    Row("printing", ("errors",)),
+    Row(
+        "remote", ("errors", "resources", "catalog", "pipeline", "watch", "client", "printing"), ("cli", "banner")
+    ),
     Row("task", ("errors", "folder", "process"), ("catalog", "spec", "storage", "data", "engine", "evals", "client")),
     Row("up", ("errors", "settings", "foreground"), ("api",)),
     Row("vertex_compat", ("errors", "resources")),
@@ -66,13 +74,13 @@ IMPORTS = (
     Row("report", ("errors", "folder", "pipeline")),
     Row("flags", ("errors", "spec")),
     Row("doctor", ("catalog", "settings")),
-    Row("banner", ("spec", "watch"), ("data", "engine")),
+    Row("banner", ("errors", "spec", "watch"), ("data", "engine")),
     Row("foreground", ("errors", "folder", "process", "settings", "watch"), ("store", "resources", "work")),
     Row(
         "cli",
-        ("errors", "catalog", "folder", "pipeline", "settings", "client", "watch"),
+        ("errors", "catalog", "folder", "pipeline", "settings", "client", "watch", "printing"),
         ("spec", "store", "resources", "work", "task", "api", "data", "engine", "evals", "banner", "doctor", "flags",
-         "foreground", "report", "up"),
+         "foreground", "report", "up", "remote"),
     ),
 )  # fmt: skip
 
@@ -83,9 +91,9 @@ THIRD_PARTIES = {
     "google_crc32c": ("storage",),
     "sqlalchemy": ("store.*", "migrations.*"),
     "alembic": ("store.database", "migrations.*"),
-    "typer": ("cli", "flags"),
+    "typer": ("cli", "flags", "remote"),
     "uvicorn": ("up", "engine.serve"),
-    "rich": ("cli", "watch", "report"),
+    "rich": ("cli", "printing", "watch", "report"),
     "matplotlib": ("report",),
     "httpx": ("client", "engine.vllm", "api.predictions", "api.app", "work.executors", "work.deploy"),
     "fastapi": ("api.*", "engine.serve", "up"),
@@ -281,8 +289,9 @@ def test_functions_are_short() -> None:
 def test_only_programs_read_the_environment() -> None:
     # cli reads the settings; the worker passes what a task needs; torchrun tells its ranks who they are; vertex_compat
     # runs in a user's script, where the variable is how the storage library is told of another host; vLLM gets ours.
+    # default_client too is for users' scripts.
     readers = {m for m in MODULES if re.search(r"\bos\.(environ\b|getenv\()", _code(m))}
-    assert readers <= {"cli", "work.worker", "engine.parallel", "engine.vllm", "vertex_compat"}
+    assert readers <= {"cli", "work.worker", "engine.parallel", "engine.vllm", "vertex_compat", "default_client"}
 
 
 def _code(module: str) -> str:
@@ -294,7 +303,7 @@ def test_only_the_command_line_prints() -> None:
     for module in MODULES:
         calls = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         prints = [call.lineno for call in calls if call.func.id == "print"]  # type: ignore[attr-defined]
-        assert module in ("cli", "evals.jail", "evals.examining") or prints == [], (module, prints)
+        assert module in ("cli", "printing", "evals.jail", "evals.examining") or prints == [], (module, prints)
 
 
 # What an import does, seen from a process of its own. Each group is what one kind of process imports.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tunesmith.errors import InvalidArgument
 from tunesmith.spec import TuningPlan
 from tunesmith.watch import duration
 
@@ -27,6 +28,18 @@ class Line(NamedTuple):
 
     name: str
     text: str
+
+
+def checked_data(dataset: str, evaluation: str | None) -> list[str]:
+    """A line for each thing that is doubtful in the data; InvalidArgument if they cannot be trained on."""
+    from tunesmith.data.check import check
+
+    report = check(Path(dataset), evaluation=Path(evaluation) if evaluation else None).to_json()
+    if not report["valid"]:
+        wrong = [finding for finding in report["findings"] if finding["severity"] == "error"]
+        text = "\n".join(warnings(wrong, limit=10))
+        raise InvalidArgument(f"{dataset} cannot be trained on:\n{text}", findings=wrong)
+    return warnings(report["findings"])
 
 
 def rows(plan: TuningPlan, survey: Survey, estimate: Estimate) -> list[Line]:

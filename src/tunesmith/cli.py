@@ -1,4 +1,4 @@
-"""The command `tunesmith`: what a person or a script does on this machine, without a server.
+"""The command `tunesmith`: what a person or a script does on this machine, without a server or, with --server, on one.
 
 Every command reads the installation's settings once, works through the same store and worker as the service, and
 ends with an exit code of errors.py. Results go to standard output, as text or with --json as one JSON document;
@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,11 +38,22 @@ from tunesmith.errors import (
     from_json,
 )
 from tunesmith.folder import JobFolder, read_json
+from tunesmith.printing import console as _console
+from tunesmith.printing import escape as _escape
+from tunesmith.printing import flat as _flat
+from tunesmith.printing import messages as _messages
+from tunesmith.printing import pairs as _pairs
+from tunesmith.printing import print_answer, show_job, show_jobs, show_model, show_models, show_state
+from tunesmith.printing import print_error as _print_error
+from tunesmith.printing import print_stream as _print_stream
+from tunesmith.printing import table as _table
+from tunesmith.printing import text as _text
+from tunesmith.printing import text_or_stdin as _text_or_stdin
+from tunesmith.printing import when as _when
 from tunesmith.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from tunesmith.data.formats import Conversation
     from tunesmith.engine.generate import Generator
@@ -50,8 +61,6 @@ if TYPE_CHECKING:
     from tunesmith.spec import TuningPlan
     from tunesmith.store import Job, Key, Model, Store
 
-# Tables in a pipe: wide enough for resource names, narrow enough for a log.
-PIPE_COLUMNS = 140
 DEFAULT_ANSWER_TOKENS = 512
 
 Command = Callable[..., None]
@@ -107,6 +116,40 @@ TemperatureOption = Annotated[
 AnswerTokensOption = Annotated[int, typer.Option("--max-output-tokens", min=1, metavar="N", help="Longest answer.")]
 
 
+ServerOption = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="Ask this server instead of this machine's own store.")
+]
+RefusedServerOption = Annotated[
+    str | None, typer.Option("--server", metavar="URL", hidden=True, help="Refused: runs on this machine only.")
+]
+REMOTE_OPTIONS: Mapping[str, Any] = {
+    "server": ServerOption,
+    "project": Annotated[
+        str | None,
+        typer.Option("--project", metavar="P", help="With --server: the project; TUNESMITH_PROJECT, else local."),
+    ],
+    "location": Annotated[
+        str | None, typer.Option("--location", metavar="L", help="With --server: the region; us-central1 if left out.")
+    ],
+    "key_file": Annotated[
+        Path | None,
+        typer.Option("--key-file", metavar="FILE", help="With --server: holds the key; else TUNESMITH_API_KEY does."),
+    ],
+}
+# Commands that remote.py has too, by their functions here, and why others have no such form.
+REMOTE = frozenset(
+    {
+        "tune", "jobs_list", "jobs_show", "jobs_watch", "jobs_cancel", "models_list", "models_show", "models_delete",
+        "predict", "chat",
+    }
+)  # fmt: skip
+ONLY_HERE: Mapping[str, str] = {
+    "jobs_resume": "a server's workers go on with its jobs by themselves; a failed one is resumed on its machine",
+    "models_pull": "base models are fetched on the machine that tunes them; run this there",
+    "models_export": "a server does not hand out weights; run this on its machine",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -156,40 +199,66 @@ def _print_version(asked: bool) -> None:
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """The function as a command: with --json, --home and --debug, its session, and our errors printed."""
+    """The function as a command: with --json, --home and --debug, its session, and our errors printed.
+
+    Where remote.py has a command of the same name, --server runs that one instead.
+    """
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    own = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    remote = _remote_parameters(function.__name__, {p.name for p in own})
 
     @functools.wraps(function)
     def run(*, json_output: bool, home: Path | None, debug: bool, **given: Any) -> None:
         sys.excepthook = functools.partial(_report_bug, json_output, home, debug)
+        there = {p.name: given.pop(p.name) for p in remote}
         try:
-            function(Session(read_settings(os.environ, home), json_output), **given)
+            session = Session(read_settings(os.environ, home), json_output)
+            if there.get("server") is not None:
+                _run_remotely(session, function.__name__, there, given)
+            else:
+                _refuse_remote_options(there)
+                function(session, **given)
         except TunesmithError as error:
             _print_error(error, json_output, debug)
             raise typer.Exit(error.exit_code) from error
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     named = inspect.Parameter.KEYWORD_ONLY
     common = [
         inspect.Parameter("json_output", named, default=False, annotation=JsonFlag),
         inspect.Parameter("home", named, default=None, annotation=HomeOption),
         inspect.Parameter("debug", named, default=False, annotation=DebugFlag),
     ]
-    own = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    run.__signature__ = inspect.Signature([p.replace(kind=named) for p in own] + common)  # type: ignore[attr-defined]
+    parameters = [*[p.replace(kind=named) for p in own], *remote, *common]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
 
 
-def _print_error(error: TunesmithError, json_output: bool, debug: bool) -> None:
-    """One block on standard error; with --json the error is the document too."""
-    if debug:
-        traceback.print_exception(error)
-    lines = error.message.splitlines() or [error.status]
-    if len(lines) == 1:
-        print(f"error: {lines[0]}", file=sys.stderr)
-    else:
-        print("error:\n" + "\n".join(f"  {line}" for line in lines), file=sys.stderr)
-    if json_output:
-        print(json.dumps({"error": error.to_json()}, indent=2, ensure_ascii=False))
+def _remote_parameters(name: str, own: set[str]) -> list[inspect.Parameter]:
+    """The options that say which server is asked; of a command that only refuses one, the first."""
+    offered = REMOTE_OPTIONS if name in REMOTE else {"server": RefusedServerOption} if name in ONLY_HERE else {}
+    return [
+        inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for option, annotation in offered.items()
+        if option not in own
+    ]
+
+
+def _run_remotely(session: Session, name: str, there: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    if name in ONLY_HERE:
+        raise FailedPrecondition(f"--server: {ONLY_HERE[name]}")
+    from tunesmith import remote
+
+    project = there.get("project") or given.get("project") or os.environ.get("TUNESMITH_PROJECT")
+    location = there.get("location") or given.get("location")
+    key = remote.read_key(there["key_file"], session.say) if there["key_file"] else os.environ.get(remote.KEY_VARIABLE)
+    with remote.connect(there["server"], project, location, key or "") as client:
+        remote.COMMANDS[name](session, client, **given)
+
+
+def _refuse_remote_options(there: Mapping[str, Any]) -> None:
+    for name, value in there.items():
+        if value is not None:
+            raise InvalidArgument.of(f"--{name.replace('_', '-')}", "says something of a server; give --server too")
 
 
 def _report_bug(
@@ -232,7 +301,7 @@ def tune(
     name. Ctrl+C saves a checkpoint and says how to go on.
     """
     plan = _plan(session, asked)
-    _check_data(session, plan)
+    _check_data(session, plan.spec.dataset, plan.spec.evaluation_data)
     prepared = _prepared(session, plan.base_model)
     _announce(session, plan, prepared, dry_run)
     if dry_run:
@@ -281,26 +350,13 @@ def _absolute(name: str, *, is_model: bool) -> str:
     return str(Path(name).expanduser().absolute())
 
 
-def _check_data(session: Session, plan: TuningPlan) -> None:
+def _check_data(session: Session, dataset: str, evaluation: str | None) -> None:
     """Refuses data that cannot be trained on before any model is made ready; says what is doubtful."""
     from tunesmith import banner
 
     session.say("checking the data")
-    report = _checked(Path(plan.spec.dataset), plan.spec.evaluation_data)
-    if not report["valid"]:
-        wrong = [finding for finding in report["findings"] if finding["severity"] == "error"]
-        text = "\n".join(banner.warnings(wrong, limit=10))
-        raise InvalidArgument(f"{plan.spec.dataset} cannot be trained on:\n{text}", findings=wrong)
-    for line in banner.warnings(report["findings"]):
+    for line in banner.checked_data(dataset, evaluation):
         session.say(line)
-
-
-def _checked(dataset: Path, evaluation: str | None) -> dict[str, Any]:
-    """The findings of a training file and its evaluation file."""
-    from tunesmith.data.check import check
-
-    found: dict[str, Any] = check(dataset, evaluation=Path(evaluation) if evaluation else None).to_json()
-    return found
 
 
 def _prepared(session: Session, name: str) -> Prepared:
@@ -425,7 +481,9 @@ def data_check(
 
     Exit code 2 if something in it must be mended before it can be trained on.
     """
-    report = _checked(file, str(evaluation_data) if evaluation_data else None)
+    from tunesmith.data.check import check
+
+    report = check(file, evaluation=evaluation_data).to_json()
     if session.json:
         session.emit(report)
     else:
@@ -449,45 +507,19 @@ def _show_check(session: Session, file: Path, report: Mapping[str, Any]) -> None
     session.show(f"{file}: {report['examples']:,} examples, {counts}; {verdict}")
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested figures as `name.part` and a text."""
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", f"{inner:,}" if isinstance(inner, int) else str(inner)
-
-
 # --- jobs ------------------------------------------------------------------------------------------------------
 
 
 def jobs_list(session: Session) -> None:
     """List the jobs, newest first."""
-    jobs = session.store().jobs()
-    if session.json:
-        session.emit({"jobs": [_job_json(session, job) for job in jobs]})
-        return
-    table = _table("id", "state", "name", "base model", "created", "model")
-    for job in jobs:
-        model = (job.model or "").rpartition("/")[2]
-        table.add_row(job.id, job.state, job.display_name, job.plan.base_model, _when(job.create_time), model)
-    session.show(table if jobs else "no jobs yet; `tunesmith tune FILE` starts one")
+    show_jobs(session, [_job_json(session, job) for job in session.store().jobs()])
 
 
 def jobs_show(session: Session, job_id: JobArgument) -> None:
     """Show one job: its state, its tasks, where its files are."""
     job = session.store().job(job_id)
-    facts = _job_json(session, job)
-    if session.json:
-        session.emit(facts)
-        return
-    shown = ("id", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
-    session.show(_pairs([(name.replace("_", " "), _text(facts[name])) for name in shown if facts[name]]))
-    table = _table("task", "state", "attempt", "error")
-    for task in facts["tasks"]:
-        table.add_row(*(_text(task[name]) for name in ("name", "state", "attempt")), _message(task["error"]))
-    session.show(table)
-    if job.state == "SUCCEEDED":
+    show_job(session, _job_json(session, job))
+    if job.state == "SUCCEEDED" and not session.json:
         _report(session, job)
 
 
@@ -496,21 +528,14 @@ def jobs_watch(session: Session, job_id: JobArgument) -> None:
     from tunesmith import foreground
 
     job = foreground.follow(session.store(), session.settings, job_id, watch.display_on(sys.stderr))
-    if session.json:
-        session.emit(_job_json(session, job))
-    else:
-        session.show(f"job {job.id} is {job.state}" + (f": {_message(job.error)}" if job.error else ""))
+    show_state(session, _job_json(session, job))
 
 
 def jobs_cancel(session: Session, job_id: JobArgument) -> None:
     """Cancel a job: its task saves a checkpoint and leaves; the job cannot be resumed."""
     store = session.store()
     store.request_cancel(job_id)
-    job = store.job(job_id)
-    if session.json:
-        session.emit(_job_json(session, job))
-    else:
-        session.show(f"job {job.id} is {job.state}")
+    show_state(session, _job_json(session, store.job(job_id)), says_why=False)
 
 
 def jobs_resume(session: Session, job_id: JobArgument) -> None:
@@ -554,14 +579,7 @@ def models_list(
     if base:
         _list_base_models(session)
         return
-    models = session.store().models()
-    if session.json:
-        session.emit({"models": [_model_json(model) for model in models]})
-        return
-    table = _table("name", "display name", "base model", "created")
-    for model in models:
-        table.add_row(model.name, model.display_name, model.base_model, _when(model.create_time))
-    session.show(table if models else "no tuned models yet; `tunesmith tune FILE` makes one")
+    show_models(session, [_model_json(model) for model in session.store().models()])
 
 
 def _list_base_models(session: Session) -> None:
@@ -596,19 +614,7 @@ def _list_base_models(session: Session) -> None:
 
 def models_show(session: Session, name: TunedArgument) -> None:
     """Show one tuned model: what it was made from, and its figures."""
-    model = _tuned(session.store(), name)
-    if session.json:
-        session.emit(_model_json(model))
-        return
-    facts = [
-        ("name", model.name),
-        ("display name", model.display_name),
-        ("base model", model.base_model),
-        ("made by job", model.job or "(deleted or uploaded)"),
-        ("created", _when(model.create_time)),
-        ("folder", str(model.folder)),
-    ]
-    session.show(_pairs([*facts, *_flat(model.metrics), *_flat(model.lineage)]))
+    show_model(session, _model_json(_tuned(session.store(), name)))
 
 
 def models_delete(session: Session, name: TunedArgument) -> None:
@@ -737,10 +743,7 @@ def predict(
         question = _gap(_text_or_stdin(prefix), _text_or_stdin(suffix))
     generator = _loaded(session, target)
     [answer] = generator.answer([question], max_output_tokens=max_output_tokens, temperature=temperature, seed=seed)
-    if session.json:
-        session.emit({"model": target.name, "predictions": [{"content": answer}]})
-    else:
-        print(answer)
+    print_answer(session, target.name, answer)
 
 
 def chat(
@@ -770,34 +773,6 @@ def chat(
         said.append(("assistant", _print_stream(session, stream)))
     if session.json:
         session.emit({"model": target.name, "messages": [{"author": a, "content": text} for a, text in said]})
-
-
-def _messages() -> Iterator[str]:
-    """Lines that a person or a pipe sends, until /exit or the end; prompts only where a person reads them."""
-    asks = sys.stdin.isatty()
-    while True:
-        if asks:
-            print("> ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line or line.strip() == "/exit":
-            return
-        if line.strip():
-            yield line.rstrip("\r\n")
-
-
-def _print_stream(session: Session, pieces: Iterator[str]) -> str:
-    """Prints an answer as it comes; the whole of it."""
-    stream = sys.stderr if session.json else sys.stdout
-    answer = ""
-    for piece in pieces:
-        print(piece, end="", file=stream, flush=True)
-        answer += piece
-    print(file=stream, flush=True)
-    return answer
-
-
-def _text_or_stdin(text: str) -> str:
-    return sys.stdin.read() if text == "-" else text
 
 
 def _target(session: Session, name: str) -> Target:
@@ -1010,58 +985,6 @@ ALONE: Mapping[str, Command] = {
     "work": work,
     "doctor": doctor,
 }
-
-# --- how things are shown --------------------------------------------------------------------------------------
-
-
-def _console(stream: Any) -> Console:
-    from rich.console import Console
-
-    return Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS)
-
-
-def _table(*titles: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD if any(titles) else None, pad_edge=False, show_header=any(titles))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    return table
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> RenderableType:
-    """Names in one column, texts in the other."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in pairs:
-        table.add_row(Text(name), Text(text))
-    return table
-
-
-def _text(value: Any) -> str:
-    """A cell; nothing for null, and no markup in what users wrote."""
-    return "" if value is None else _escape(str(value))
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _message(error: Mapping[str, Any] | None) -> str:
-    return _text(error["message"]) if error else ""
-
-
-def _when(time_s: float) -> str:
-    """RFC 3339, UTC."""
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
-
 
 if __name__ == "__main__":
     main()

@@ -27,6 +27,7 @@ TITLES = {
     pipeline.TUNE: "tuning",
     pipeline.EVALUATE: "comparing with the base model",
     pipeline.UPLOAD: "registering the model",
+    pipeline.DEPLOY: "deploying the model",
 }
 
 # Between plain lines that say nothing but how far it is: a log of 12 minutes then has some 70.
@@ -70,22 +71,7 @@ class Follower:
         if newest is None:
             return None
         task, number, attempt = newest
-        said = _progress(attempt)
-        return View(
-            task=task,
-            attempt=number,
-            phase=_phase(said),
-            step=said.get("step"),
-            steps=said.get("steps"),
-            loss=said.get("loss"),
-            accuracy=said.get("accuracy"),
-            tokens_per_s=said.get("tokens_per_s"),
-            seconds_left=said.get("seconds_left"),
-            evaluated=said.get("evaluated") if _phase(said) == "evaluating" else None,
-            to_evaluate=said.get("to_evaluate"),
-            message=said.get("message", ""),
-            evaluations=tuple(self._evaluations()),
-        )
+        return view_of(task, number, _progress(attempt), tuple(self._evaluations()))
 
     def _evaluations(self) -> list[Mapping[str, Any]]:
         # A resumed attempt may repeat an evaluation that an earlier one has shown.
@@ -98,6 +84,25 @@ class Follower:
                     self._seen.add(line["step"])
                     found.append(line)
         return found
+
+
+def view_of(task: str, attempt: int, said: Mapping[str, Any], evaluations: tuple[Mapping[str, Any], ...] = ()) -> View:
+    """The view of what an attempt's progress.json says."""
+    return View(
+        task=task,
+        attempt=attempt,
+        phase=_phase(said),
+        step=said.get("step"),
+        steps=said.get("steps"),
+        loss=said.get("loss"),
+        accuracy=said.get("accuracy"),
+        tokens_per_s=said.get("tokens_per_s"),
+        seconds_left=said.get("seconds_left"),
+        evaluated=said.get("evaluated") if _phase(said) == "evaluating" else None,
+        to_evaluate=said.get("to_evaluate"),
+        message=said.get("message", ""),
+        evaluations=evaluations,
+    )
 
 
 def _phase(said: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ import pytest
 from tiny_served import Home, make_home, question
 from tunesmith import folder
 from tunesmith.folder import AttemptFolder
+from tunesmith.process import proof
 from tunesmith.work.executors import LocalExecutor, Status
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -158,6 +159,15 @@ def test_without_the_token_nothing_is_answered(client: httpx.Client, token: str 
     answer = httpx.post(f"{client.base_url}{path}", headers=headers, json=request("def f("), trust_env=False)
     assert answer.status_code == 401
     assert answer.json()["status"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("challenge", ["", "0123abcd", "%ff" * 100])
+def test_who_asks_without_the_token_is_told_only_that_the_process_has_it(
+    shared: Process, client: httpx.Client, challenge: str
+) -> None:
+    answer = httpx.get(f"{client.base_url}/who?{challenge}", trust_env=False)
+    assert (answer.status_code, answer.text) == (200, proof(shared.address["token"], challenge))
+    assert answer.headers["content-length"] == "64"
 
 
 def test_an_answer_is_lines_of_text_then_how_each_candidate_ended_then_the_whole(

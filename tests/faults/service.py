@@ -25,7 +25,7 @@ from faults.slow_task import Behaviour
 from tunesmith import folder, process
 from tunesmith.store import Job
 
-LIMIT_S = 240.0
+LIMIT_S = 120.0
 PROJECT = "p"
 PARENT = f"projects/{PROJECT}/locations/us-central1"
 JOBS = f"/v1/{PARENT}/pipelineJobs"

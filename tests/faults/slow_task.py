@@ -81,7 +81,9 @@ def tune(order: Order) -> dict[str, Any]:
             _trouble(behaviour.trouble, step)
         time.sleep(behaviour.step_s)
         weights = _update(weights, step)
-        folder.append_jsonl(order.folder.metrics, {"step": step, "train_total_loss": 1 / step})
+        # Lines of two attempts for one step differ in length, as real ones do by their times.
+        line = {"step": step, "train_total_loss": 1 / step, "attempt": "I" * order.attempt}
+        folder.append_jsonl(order.folder.metrics, line)
         folder.write_json(order.folder.progress, {"phase": "training", "step": step, "steps": behaviour.steps})
         stopping = order.folder.stop_requested() and behaviour.trouble != "deaf"
         if stopping or step % behaviour.checkpoint_every == 0:

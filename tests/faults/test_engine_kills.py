@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import torch
 from tiny_model import make_tiny_model
 from tiny_run import adapter_bytes, make_plan, make_shards, run, train_lines
 from tunesmith import folder
+from tunesmith.engine import checkpoint
 from tunesmith.spec import TuningPlan
 
 KILLS = 50
@@ -73,13 +75,20 @@ def test_fifty_kills_change_nothing(base: Path, tmp_path: Path) -> None:
 
 
 def _in_a_child(
-    plan: TuningPlan, base: Path, shards: Path, attempt: Path, earlier: list[Path], moment: Moment | None
+    plan: TuningPlan,
+    base: Path,
+    shards: Path,
+    attempt: Path,
+    earlier: list[Path],
+    moment: Moment | None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> int:
     """Runs an attempt in a fork, killed at that moment if one is given. The exit status, or -signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            prepare()
             run(plan, base, shards, attempt, earlier)
             code = 0
         finally:
@@ -109,3 +118,29 @@ def test_a_kill_leaves_only_whole_checkpoints_and_temporary_folders(base: Path, 
             folder.verify(path)
         else:
             assert path.name.startswith(".step-")
+
+
+@pytest.mark.parametrize("point", ["adopt", "restore"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_resume_killed_before_its_first_step_loses_and_doubles_no_metrics(
+    base: Path, tmp_path: Path, point: str, when: str
+) -> None:
+    steps = 300
+    shards = make_shards(tmp_path / "shards", evaluation=0)
+    plan = make_plan(base, train_steps=steps, checkpoint_interval=5, batch_size=2)
+    attempts = [tmp_path / name for name in "abc"]
+    assert _in_a_child(plan, base, shards, attempts[0], [], Moment(23, 0.0)) == -signal.SIGKILL
+
+    def dies_there() -> None:
+        real = getattr(checkpoint, point)
+
+        def dying(*arguments: object) -> None:
+            if when == "after":
+                real(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(checkpoint, point, dying)
+
+    assert _in_a_child(plan, base, shards, attempts[1], attempts[:1], None, dies_there) == -signal.SIGKILL
+    assert _in_a_child(plan, base, shards, attempts[2], attempts[:2], None) == 0
+    assert [line["step"] for line in train_lines(attempts[2])] == list(range(1, steps + 1))

@@ -11,7 +11,9 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -153,6 +155,21 @@ def test_a_hundred_kills_leave_one_model_a_job_and_endpoints_that_answer(service
     assert_nothing_is_left(service, killer)
 
 
+def test_a_watcher_is_told_every_step_once_however_often_the_task_dies(service: Service) -> None:
+    service.add_worker()
+    key = service.submit("job", Behaviour(steps=STEPS, step_s=0.03, checkpoint_every=4))
+    told: list[list[dict[str, Any]]] = []
+    watcher = threading.Thread(target=lambda: told.append(told_by_watch(service, key)))
+    watcher.start()
+    for attempt, step in enumerate((6, 15, 31, 46), 1):
+        service.wait_for_step(step, attempt, key)
+        assert service.kill_task(key)
+    assert service.wait_for_end(key).state == "SUCCEEDED"
+    watcher.join()
+    assert steps_told(told[0]) == list(range(1, STEPS + 1))
+    assert [e["state"] for e in told[0] if e["event"] == "state" and "task" not in e][-1] == "SUCCEEDED"
+
+
 ROWS = [
     {"input_text": f"Write the code in Python: add {i} to x.", "output_text": f"```python\nx += {i}\n```"}
     for i in range(40)
@@ -252,3 +269,23 @@ def test_a_worker_killed_for_good_leaves_no_model_served_for_ever(real: Service)
     assert executor.poll(handle).code == 0
     assert not attempt.address.exists()
     assert process.identity(folder.read_json(attempt.pid_file)["pid"]) is None
+
+
+def test_a_frozen_worker_that_wakes_to_be_stopped_leaves_alone_what_another_has_taken_over(service: Service) -> None:
+    frozen = service.add_worker(SERVES="1")
+    endpoint = service.endpoint_of(service.wait_for_end(service.submit("job", Behaviour(steps=3))).id)
+    expected = service.predicted(endpoint)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    with sqlite3.connect(service.home / "tunesmith.db") as database:
+        database.execute("UPDATE servers SET lease_until = 1")  # it is 30 s, and cannot be waited for here
+    database.close()
+    second = service.add_worker(SERVES="1")
+    mine = f":{second.pid}:"
+    service.wait(lambda: all(mine in str(s.worker) for s in service.store.servers()), "the second one has taken over")
+    frozen.send_signal(signal.SIGTERM)
+    os.kill(frozen.pid, signal.SIGCONT)
+    assert frozen.wait(120) == 0
+    assert "dropped key=" in service.log()
+    assert service.predicted(endpoint) == expected
+    assert len(list(service.home.glob("servers/*/attempt-*"))) == 1
+    assert second.poll() is None

@@ -18,7 +18,7 @@ from tunesmith.errors import InvalidArgument, NotFound
 from tunesmith.spec import TuningSpec
 from tunesmith.store import open_store
 
-OWN_OPTIONS = {"dry_run", "json_output", "home", "debug", "help"}
+OWN_OPTIONS = {"dry_run", "server", "key_file", "json_output", "home", "debug", "help"}
 
 
 @pytest.fixture(autouse=True)

@@ -58,3 +58,10 @@ def test_name_with_spaces_and_brackets_does_not_confuse(child: subprocess.Popen)
     assert named.stdout.readline() == "named\n"
     assert process.identity(named.pid) == before is not None
     named.communicate("\n")
+
+
+def test_a_proof_says_who_has_the_token_and_is_worth_nothing_for_another_challenge() -> None:
+    proofs = {process.proof(token, challenge) for token in ("t", "u") for challenge in ("a", "b", "")}
+    assert len(proofs) == 6
+    assert process.proof("t", "a") in proofs
+    assert not any("t" in proof or len(proof) != 64 for proof in proofs)

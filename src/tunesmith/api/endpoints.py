@@ -295,12 +295,8 @@ def _deployed_target(request: Request, project: str, location: str, endpoint: st
     (drawn,) = random.choices(list(shares), list(shares.values()))
     deployed = next(d for d in found.deployed_models if d.id == drawn)
     model = store.model(f"{deployed.model}@{deployed.version_id}")
-    plan = model.lineage.get("plan", {})
-    kind: catalog.Kind = (
-        "chat" if (plan.get("kind") or model.lineage.get("data", {}).get("kind")) == "chat" else "generation"
-    )
-    context = plan.get("spec", {}).get("default_context", "")
-    return Target(server_of(model), kind, model, context=context, deployed_id=deployed.id)
+    context = model.lineage.get("plan", {}).get("spec", {}).get("default_context", "")
+    return Target(server_of(model), models.kind_of(model), model, context=context, deployed_id=deployed.id)
 
 
 def _publisher_target(request: Request, model: str) -> Target:

@@ -120,7 +120,7 @@ def list_models(
     store: Store = request.app.state.store
     parent = f"projects/{project}/locations/{location}/models"
     page = store.list_models(project, location, listing.query(parent, filter_value))
-    models = [masked(to_wire(model, store), listing.read_mask) for model in page.rows]
+    models = [masked(shown(model, store), listing.read_mask) for model in page.rows]
     following = listing.token(parent, page.next_position)
     return JSONResponse(present(models=models, nextPageToken=following))
 
@@ -130,14 +130,14 @@ def list_model_versions(request: Request, caller: Viewer, project: str, location
     """All versions of a model, newest first."""
     store: Store = request.app.state.store
     versions = store.model_versions(_name(project, location, model))
-    return JSONResponse({"models": [to_wire(version, store) for version in versions]})
+    return JSONResponse({"models": [shown(version, store) for version in versions]})
 
 
 @router.get(PARENT + "/{model}")
 def get_model(request: Request, caller: Viewer, project: str, location: str, model: str) -> JSONResponse:
     """A model; `N@VERSION` or `N@ALIAS` for another version than the default one."""
     store: Store = request.app.state.store
-    return JSONResponse(to_wire(find(store, project, location, model), store))
+    return JSONResponse(shown(find(store, project, location, model), store))
 
 
 @router.patch(PARENT + "/{model}", openapi_extra=documented(ModelUpdate))
@@ -173,7 +173,7 @@ def _update(request: Request, raw: Any, name: str, update_mask: str) -> dict[str
         description=body.description if "description" in chosen else None,
         labels=_kept_labels(store.model(name), body.labels) if "labels" in chosen else None,
     )
-    return to_wire(changed, store)
+    return shown(changed, store)
 
 
 @router.post(PARENT + "/{model}:mergeVersionAliases", openapi_extra=documented(Aliases))
@@ -190,7 +190,7 @@ def merge_version_aliases(
     if not body.version_aliases:
         raise InvalidArgument.of("versionAliases", "is empty; nothing would change")
     changed = store.merge_aliases(_name(project, location, model), body.version_aliases)
-    return JSONResponse(to_wire(changed, store))
+    return JSONResponse(shown(changed, store))
 
 
 @router.delete(PARENT + "/{model}:deleteVersion")
@@ -235,6 +235,27 @@ def find(store: Store, project: str, location: str, model: str) -> Model:
         return store.model(name)
     except NotFound as error:
         raise NotFound(f"The Model `{name}` is not found.", name=name) from error
+
+
+def shown(model: Model, store: Store) -> dict[str, Any]:
+    """The model as Vertex spells it, and in one object of ours what Vertex has no field for.
+
+    Not for what is inside an operation, where clients take no field that they do not know.
+    """
+    own = present(
+        baseModel=model.base_model,
+        kind=kind_of(model),
+        job=model.job and model.job.rpartition(".")[2],
+        metrics=dict(model.metrics),
+        lineage=dict(model.lineage),
+    )
+    return {**to_wire(model, store), "tunesmith": own}
+
+
+def kind_of(model: Model) -> catalog.Kind:
+    """How a tuned model is asked and answers: as it was tuned, else as its data were."""
+    plan, data = model.lineage.get("plan", {}), model.lineage.get("data", {})
+    return "chat" if (plan.get("kind") or data.get("kind")) == "chat" else "generation"
 
 
 def to_wire(model: Model, store: Store) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _create(
     _refuse_without_quota(settings, asked.plan.spec.accelerator_type, asked.asked.units)
     _refuse_foreign_tensorboard(body, project, location)
     chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
-    return to_wire(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
+    return shown(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
 
 
 # Before the plain GET, whose path would match it too.
@@ -90,7 +90,10 @@ def _create(
 async def watch_pipeline_job(
     request: Request, caller: Viewer, project: str, location: str, job: str
 ) -> StreamingResponse:
-    """A job as it runs, until it rests: events `state`, `metrics` (a line of metrics.jsonl) and `log` (a line)."""
+    """A job as it runs, until it rests.
+
+    Events: `state`, `progress` (what the newest attempt does now), `metrics` (a line of metrics.jsonl), `log` (a line).
+    """
     settings, store = _of(request)
     found = await run_in_threadpool(_job, store, project, location, job)
     return StreamingResponse(_events(settings, store, found.id), media_type="text/event-stream")
@@ -100,7 +103,7 @@ async def watch_pipeline_job(
 def get_pipeline_job(request: Request, caller: Viewer, project: str, location: str, job: str) -> JSONResponse:
     """A job, with its tasks."""
     _, store = _of(request)
-    return JSONResponse(to_wire(_job(store, project, location, job), store))
+    return JSONResponse(shown(_job(store, project, location, job), store))
 
 
 @router.get(PARENT)
@@ -115,7 +118,7 @@ def list_pipeline_jobs(
     _, store = _of(request)
     parent = f"projects/{project}/locations/{location}/pipelineJobs"
     page = store.list_jobs(project, location, listing.query(parent, _filter_value))
-    jobs = [masked(to_wire(job, store, detail=False), listing.read_mask) for job in page.rows]
+    jobs = [masked(shown(job, store, detail=False), listing.read_mask) for job in page.rows]
     following = listing.token(parent, page.next_position)
     return JSONResponse(present(pipelineJobs=jobs, nextPageToken=following))
 
@@ -167,6 +170,21 @@ def batch_cancel_pipeline_jobs(
 
 
 # A job as it goes out.
+
+
+def shown(job: Job, store: Store, *, detail: bool = True) -> dict[str, Any]:
+    """The job as Vertex spells it, and in one object of ours what Vertex has no field for.
+
+    Not for what is inside an operation, where clients take no field that they do not know.
+    """
+    own = present(
+        baseModel=job.plan.base_model,
+        reference=job.plan.reference,
+        model=job.model,
+        error=job.error,
+        tasks=[present(name=t.name, state=t.state, attempt=t.attempt, error=t.error) for t in job.tasks],
+    )
+    return {**to_wire(job, store, detail=detail), "tunesmith": own}
 
 
 def to_wire(job: Job, store: Store, *, detail: bool = True) -> dict[str, Any]:
@@ -344,7 +362,9 @@ async def _events(settings: Settings, store: Store, job_id: str) -> AsyncIterato
         for line in lines:
             yield line
         if seen.state in resources.RESTING:
-            return
+            if not lines:
+                return
+            continue  # a long log comes in several looks
         if not lines:
             yield ": still here\n\n"
         await asyncio.sleep(WATCH_INTERVAL_S)
@@ -361,6 +381,7 @@ class _Seen:
         self.metrics_bytes = 0
         self.measured = (-1, False)
         """The last line of metrics: its step, and whether it is the step's evaluation, which follows its training."""
+        self.progress: dict[str, Any] = {}
         self.log_bytes: dict[str, int] = {}
 
 
@@ -374,6 +395,10 @@ def _news(settings: Settings, store: Store, job_id: str, seen: _Seen) -> list[st
             log = root.attempt(task.name, task.attempt).log
             text, seen.log_bytes[str(log)] = folder.tail_text(log, seen.log_bytes.get(str(log), 0))
             lines += [_event("log", {"task": task.name, "attempt": task.attempt, "line": line}) for line in text]
+    progress = _progress(job, root)
+    if progress != seen.progress:
+        seen.progress = progress
+        lines.append(_event("progress", progress))
     for event in store.events(job_id, after=seen.event):
         seen.event = event.number
         said = {"task": event.task, "attempt": event.attempt, "state": event.state, "message": event.message}
@@ -394,6 +419,18 @@ def _new_metrics(root: JobFolder, attempt: int, seen: _Seen) -> list[dict[str, A
             seen.measured = place
             fresh.append(line)
     return fresh
+
+
+def _progress(job: Job, root: JobFolder) -> dict[str, Any]:
+    """What the attempt that was begun last says of itself; nothing before the first."""
+    begun = [task for task in job.tasks if task.attempt]
+    if not begun:
+        return {}
+    try:
+        said = folder.read_json(root.attempt(begun[-1].name, begun[-1].attempt).progress)
+    except NotFound:
+        said = {}
+    return {**said, "task": begun[-1].name, "attempt": begun[-1].attempt}
 
 
 def _event(kind: str, data: Any) -> str:
