@@ -45,6 +45,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[database_server.Server | 
 def _stores(server: database_server.Server | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes the stores that a test has opened, and removes its databases."""
     opened: list[sa.Engine] = []
+    before = server.databases() if server is not None else []
     real = database._open_engine
 
     def open_engine(settings: Settings) -> sa.Engine:
@@ -58,4 +59,4 @@ def _stores(server: database_server.Server | None, monkeypatch: pytest.MonkeyPat
     for engine in opened:
         engine.dispose()
     if server is not None:
-        server.drop_databases()
+        server.drop(set(server.databases()) - set(before))

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,15 @@ class Server:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def drop_databases(self) -> None:
-        """All that tests have made."""
+    def databases(self) -> list[str]:
+        """Those that tests have made."""
         with _administer(str(self.folder)) as connection:
-            names = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'home\\_%'").fetchall()
-            for (name,) in names:
+            found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'home\\_%'").fetchall()
+        return [name for (name,) in found]
+
+    def drop(self, names: Iterable[str]) -> None:
+        with _administer(str(self.folder)) as connection:
+            for name in names:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     @property

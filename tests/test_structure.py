@@ -68,7 +68,8 @@ IMPORTS = (
         "remote", ("errors", "resources", "catalog", "pipeline", "watch", "client", "printing"), ("cli", "banner")
     ),
     Row("task", ("errors", "folder", "process"), ("catalog", "spec", "storage", "data", "engine", "evals", "client")),
-    Row("up", ("errors", "settings", "foreground"), ("api",)),
+    Row("up", ("errors", "settings", "foreground"), ("api", "slow_clients")),
+    Row("slow_clients", ()),
     Row("vertex_compat", ("errors", "resources")),
     Row("watch", ("errors", "folder", "pipeline")),
     Row("report", ("errors", "folder", "pipeline")),
@@ -92,7 +93,8 @@ THIRD_PARTIES = {
     "sqlalchemy": ("store.*", "migrations.*"),
     "alembic": ("store.database", "migrations.*"),
     "typer": ("cli", "flags", "remote"),
-    "uvicorn": ("up", "engine.serve"),
+    "uvicorn": ("up", "slow_clients", "engine.serve"),
+    "h11": ("slow_clients",),
     "rich": ("cli", "printing", "watch", "report"),
     "matplotlib": ("report",),
     "httpx": ("client", "engine.vllm", "api.predictions", "api.app", "work.executors", "work.deploy"),
@@ -122,7 +124,7 @@ THIRD_PARTIES = {
         "evals.sandbox",
     ),
     "multiprocessing": (),
-    "asyncio": ("api.*", "engine.serve", "engine.vllm"),
+    "asyncio": ("api.*", "slow_clients", "engine.serve", "engine.vllm"),
 }
 
 FORBIDDEN_NAMES = {"manager", "handler", "processor", "helper", "helpers", "base", "common", "utils", "util"}

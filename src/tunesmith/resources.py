@@ -58,13 +58,14 @@ LOCAL_PROJECT = "local"
 # The label by which the SDK finds the tuned models of one base model.
 BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 
-_PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
-_LOCATION = r"[a-z][-a-z0-9]{0,62}"
-_PROJECT_ID = re.compile(_PROJECT)
+PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
+LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_PROJECT_ID = re.compile(PROJECT)
+_LOCATION_ID = re.compile(LOCATION)
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
-_JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
-_MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
-_ENDPOINT = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/endpoints/([0-9]{{1,19}})")
+_JOB = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
+_MODEL = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
+_ENDPOINT = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/endpoints/([0-9]{{1,19}})")
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,63}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,64}")
 MAX_LABELS = 64
@@ -163,6 +164,15 @@ def check_project(project: str) -> str:
             "project", f"must begin with a-z or 0-9 and have at most 63 of a-z, 0-9, -, : and ., got {project[:80]!r}"
         )
     return project
+
+
+def check_location(location: str) -> str:
+    """The same region's name; InvalidArgument unless it is one that a resource name can hold."""
+    if _LOCATION_ID.fullmatch(location) is None:
+        raise InvalidArgument.of(
+            "location", f"must begin with a-z and have at most 63 of a-z, 0-9 and -, got {location[:80]!r}"
+        )
+    return location
 
 
 def check_job_id(job_id: str) -> str:

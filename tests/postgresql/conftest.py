@@ -27,7 +27,7 @@ def postgresql(stoppable: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     monkeypatch.setenv(database_server.ANNOUNCED, str(stoppable.folder))
     yield stoppable
     stoppable.start()
-    stoppable.drop_databases()
+    stoppable.drop(stoppable.databases())
 
 
 @pytest.fixture
