@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[database_server.Server | None]:
+def tests_database(request: pytest.FixtureRequest) -> Iterator[database_server.Server | None]:
     """The PostgreSQL server of this run; None on SQLite."""
     if request.config.getoption("--database") == "sqlite":
         yield None
@@ -42,14 +42,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[database_server.Server | 
 
 
 @pytest.fixture(autouse=True)
-def _stores(server: database_server.Server | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _stores(tests_database: database_server.Server | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes the stores that a test has opened, and removes its databases."""
     opened: list[sa.Engine] = []
-    before = server.databases() if server is not None else []
+    before = tests_database.databases() if tests_database is not None else []
     real = database._open_engine
 
     def open_engine(settings: Settings) -> sa.Engine:
-        if server is not None and not settings.database_url:
+        if tests_database is not None and not settings.database_url:
             settings = dataclasses.replace(settings, database_url=database_server.url_for(settings.home))
         opened.append(real(settings))
         return opened[-1]
@@ -58,5 +58,5 @@ def _stores(server: database_server.Server | None, monkeypatch: pytest.MonkeyPat
     yield
     for engine in opened:
         engine.dispose()
-    if server is not None:
-        server.drop(set(server.databases()) - set(before))
+    if tests_database is not None:
+        tests_database.drop(set(tests_database.databases()) - set(before))

@@ -248,7 +248,9 @@ ANSWERS: Mapping[str, str] = {
 _BYTES: dict[str, Any] = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 _JSON = {"content": {"application/json": {"schema": ANY_OBJECT}}}
 _UNMET = {"304": {"description": "As it is known."}, "412": {"description": "A precondition does not hold.", **_JSON}}
-_STORED: dict[str, Any] = {"200": {"description": "The object.", "content": {"application/json": {"schema": _ref("StorageObject")}}}}
+_STORED: dict[str, Any] = {
+    "200": {"description": "The object.", "content": {"application/json": {"schema": _ref("StorageObject")}}}
+}
 _EITHER = {
     "description": "Metadata; with alt=media the bytes.",
     "content": {**_STORED["200"]["content"], **_BYTES["content"]},

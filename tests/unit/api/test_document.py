@@ -55,7 +55,7 @@ class Api(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, server: object) -> Iterator[Api]:
+def api(tmp_path_factory: pytest.TempPathFactory, tests_database: object) -> Iterator[Api]:
     home = tmp_path_factory.mktemp("home")
     with served(settings_for(home)) as running, requests.Session() as session:
         yield Api(running, schemathesis.openapi.from_url(f"{running.url}/openapi.json"), session)
