@@ -101,18 +101,25 @@ class Servers(Endpoints):
                     _ask(connection, one, now_s, again=False)
 
     def claim_server(
-        self, worker: str, *, now_s: float, lease_s: float, idle_s: float, dead: Sequence[str] = ()
+        self,
+        worker: str,
+        *,
+        now_s: float,
+        lease_s: float,
+        idle_s: float,
+        dead: Sequence[str] = (),
+        but: Sequence[str] = (),
     ) -> Server | None:
         """A server for this worker to run: one that nobody runs, or whose worker is dead or silent; None without.
 
-        Of one that was taken over, the handle says what may still run.
+        Of one that was taken over, the handle says what may still run. `but`: keys that are left alone.
         """
         servers = tables.servers.c
         wanted = servers.asked_time > now_s - idle_s
         lost = sa.or_(servers.lease_until < now_s, servers.lease_until > now_s + 10 * lease_s, servers.worker.in_(dead))
         running = sa.and_(servers.state.in_(("STARTING", "READY")), lost)
         free = sa.or_(sa.and_(servers.state == "WANTED", wanted), running)
-        one = sa.select(servers.key).where(free).order_by(servers.asked_time).limit(1)
+        one = sa.select(servers.key).where(free, servers.key.not_in(but)).order_by(servers.asked_time).limit(1)
         begun = servers.state == "WANTED"
         values = {
             "worker": worker,
