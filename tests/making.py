@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from database_server import settings_for
 from tunesmith import catalog
-from tunesmith.settings import Settings
 from tunesmith.spec import TuningPlan, TuningSpec, resolve
 from tunesmith.store import Store, open_store
 
@@ -18,4 +18,4 @@ def make_plan(**fields: Any) -> TuningPlan:
 
 
 def make_store(home: Path) -> Store:
-    return open_store(Settings(home))
+    return open_store(settings_for(home))

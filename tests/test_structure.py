@@ -84,7 +84,8 @@ IMPORTS = (
         ("errors", "folder", "process"),
         ("catalog", "spec", "batch", "storage", "data", "engine", "evals", "client"),
     ),
-    Row("up", ("errors", "settings", "foreground"), ("api",)),
+    Row("up", ("errors", "settings", "foreground"), ("api", "slow_clients")),
+    Row("slow_clients", ()),
     Row("vertex_compat", ("errors", "resources")),
     Row("watch", ("errors", "folder", "pipeline")),
     Row("report", ("errors", "folder", "pipeline")),
@@ -108,7 +109,8 @@ THIRD_PARTIES = {
     "sqlalchemy": ("store.*", "migrations.*"),
     "alembic": ("store.database", "migrations.*"),
     "typer": ("cli", "flags", "remote"),
-    "uvicorn": ("up", "engine.serve"),
+    "uvicorn": ("up", "slow_clients", "engine.serve"),
+    "h11": ("slow_clients",),
     "rich": ("cli", "printing", "watch", "report"),
     "matplotlib": ("report",),
     "httpx": ("client", "engine.vllm", "api.predictions", "api.app", "work.executors", "work.deploy"),
@@ -138,7 +140,7 @@ THIRD_PARTIES = {
         "evals.sandbox",
     ),
     "multiprocessing": (),
-    "asyncio": ("api.*", "engine.serve", "engine.vllm"),
+    "asyncio": ("api.*", "slow_clients", "engine.serve", "engine.vllm"),
 }
 
 FORBIDDEN_NAMES = {"manager", "handler", "processor", "helper", "helpers", "base", "common", "utils", "util"}

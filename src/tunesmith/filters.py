@@ -110,17 +110,23 @@ class _Reading:
 
     def _part(self) -> Filter:
         if self._take("bare", "NOT"):
-            return Not(self._part())
+            self._deeper()
+            negated = Not(self._part())
+            self._depth -= 1
+            return negated
         if self._take("bracket", "("):
-            self._depth += 1
-            if self._depth > MAX_DEPTH:
-                raise self.wrong(f"brackets are nested more than {MAX_DEPTH} deep")
+            self._deeper()
             inside = self.any_of()
             if not self._take("bracket", ")"):
                 raise self.wrong("a closing bracket is missing")
             self._depth -= 1
             return inside
         return self._comparison()
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self.wrong(f"brackets and NOT are nested more than {MAX_DEPTH} deep")
 
     def _comparison(self) -> Filter:
         field = self._word("a field's name", ("bare",)).text

@@ -6,6 +6,7 @@ What is wrong is InvalidArgument with the place at which it stands in what the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,12 +130,16 @@ def check_fields(value: Mapping[str, Any], known: Sequence[str], where: str = ""
             raise InvalidArgument.of(f"{where}.{name}".lstrip("."), f"is not a field of this; {hint}")
 
 
+WHOLE = r"[+-]?[0-9]{1,19}"
+"""A whole number as a text."""
+
+
 def whole(value: Any) -> int:
     """2, 2.0 and "2" as 2; ValueError for anything that is not a whole number."""
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+    if isinstance(value, str) and re.fullmatch(WHOLE, value):
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or int(value) != value:
-        raise ValueError(f"must be a whole number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+        raise ValueError(f"must be a whole number, got {value!r:.60}")
     return int(value)
 
 

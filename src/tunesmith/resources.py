@@ -63,15 +63,16 @@ BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 TRAINING_METRICS = ("train_total_loss", "train_fraction_of_correct_next_step_preds", "train_num_predictions")
 EVALUATION_METRICS = ("eval_total_loss", "eval_fraction_of_correct_next_step_preds", "eval_num_predictions")
 
-_PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
-_LOCATION = r"[a-z][-a-z0-9]{0,62}"
-_PROJECT_ID = re.compile(_PROJECT)
+PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
+LOCATION = r"[a-z][-a-z0-9]{0,62}"
+_PROJECT_ID = re.compile(PROJECT)
+_LOCATION_ID = re.compile(LOCATION)
 _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
-_JOB = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
-_MODEL = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
-_ENDPOINT = re.compile(rf"projects/({_PROJECT})/locations/({_LOCATION})/endpoints/([0-9]{{1,19}})")
+_JOB = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
+_MODEL = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
+_ENDPOINT = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/endpoints/([0-9]{{1,19}})")
 _BOARD = re.compile(
-    rf"projects/({_PROJECT})/locations/({_LOCATION})/tensorboards/([0-9]{{1,19}})"
+    rf"projects/({PROJECT})/locations/({LOCATION})/tensorboards/([0-9]{{1,19}})"
     r"(?:/experiments/([^/]+)(?:/runs/([^/]+)(?:/timeSeries/([^/]+))?)?)?"
 )
 _BOARD_ID = re.compile(r"[a-z0-9][-a-z0-9]{0,127}")
@@ -233,6 +234,15 @@ def check_project(project: str) -> str:
             "project", f"must begin with a-z or 0-9 and have at most 63 of a-z, 0-9, -, : and ., got {project[:80]!r}"
         )
     return project
+
+
+def check_location(location: str) -> str:
+    """The same region's name; InvalidArgument unless it is one that a resource name can hold."""
+    if _LOCATION_ID.fullmatch(location) is None:
+        raise InvalidArgument.of(
+            "location", f"must begin with a-z and have at most 63 of a-z, 0-9 and -, got {location[:80]!r}"
+        )
+    return location
 
 
 def check_job_id(job_id: str) -> str:

@@ -36,6 +36,10 @@ WORKER_LIMIT_S = 180.0
 """For a worker to have its task save and its servers finish."""
 BACKLOG = 2048
 """Connections that may wait to be taken, as uvicorn has it."""
+MAX_HEAD_BYTES = 64 << 10
+"""Of a request's line and headers; with more, 400."""
+MAX_CONNECTIONS = 800
+"""With more at once, 503: a process has 1024 files by default, and needs some for itself."""
 GRACE_S = 30
 """For answers under way when the server is told to stop."""
 
@@ -66,13 +70,17 @@ def _serve(app: FastAPI, listening: socket.socket, interrupts: Interrupts) -> No
     """
     import uvicorn
 
+    from tunesmith.slow_clients import BoundedProtocol
+
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=64 * 1024,
+            http=BoundedProtocol,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            limit_concurrency=MAX_CONNECTIONS,
             server_header=False,
         )
     )

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from database_server import settings_for
 from faults.slow_task import Behaviour, final_weights
 from making import make_plan
 from tunesmith import folder, process, resources
 from tunesmith.folder import AttemptFolder, JobFolder
-from tunesmith.settings import Settings
 from tunesmith.store import Job, Store, open_store
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ class House:
     workers: list[subprocess.Popen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.store = open_store(Settings(self.home))
+        self.store = open_store(settings_for(self.home))
 
     def add_job(self, job_id: str = "job", behaviour: Behaviour = Behaviour()) -> Job:
         data = behaviour.write(self.home / f"{job_id}.data.json")

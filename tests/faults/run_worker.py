@@ -15,10 +15,11 @@ import sys
 import threading
 from pathlib import Path
 
+from database_server import settings_for
 from faults import slow_task
 from tunesmith import task
 from tunesmith.folder import AttemptFolder
-from tunesmith.settings import DEFAULT_POOLS, Settings
+from tunesmith.settings import DEFAULT_POOLS
 from tunesmith.store import Store, database, open_store
 from tunesmith.work.executors import LocalExecutor, Status
 from tunesmith.work.worker import Timing, work
@@ -28,7 +29,7 @@ COMMAND = (sys.executable, "-m", "faults.slow_task")
 
 
 def main() -> None:
-    settings = Settings(Path(sys.argv[1]), pools=json.loads(os.environ.get("POOLS", "null")) or DEFAULT_POOLS)
+    settings = settings_for(Path(sys.argv[1]), pools=json.loads(os.environ.get("POOLS", "null")) or DEFAULT_POOLS)
     only_job = sys.argv[2] if len(sys.argv) > 2 else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)

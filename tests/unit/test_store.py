@@ -1,10 +1,12 @@
-"""The store against a real SQLite file: what is created once, whose writes count, what each request leads to."""
+"""The store against a real database: what is created once, whose writes count, what each request leads to.
+
+On SQLite, and with `--database postgresql` (`make postgresql`) on a PostgreSQL server.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,7 @@ import sqlalchemy as sa
 from making import make_plan, make_store
 from tunesmith import pipeline, resources
 from tunesmith.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from tunesmith.settings import Settings
-from tunesmith.store import Claim, Ending, Job, Model, Store, database, open_store, tables
+from tunesmith.store import Claim, Ending, Job, Model, Store, database, tables
 
 SUCCEEDED = Ending("succeeded")
 CRASHED = Ending("failed", {"status": "UNAVAILABLE", "message": "killed", "details": {}}, retryable=True)
@@ -450,15 +451,18 @@ def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "SCHEMA", "0002")
-    make_store(tmp_path).close()
+    before = make_store(tmp_path)
     plan = json.dumps(make_plan().model_dump(mode="json"))
     job = ("job", "local", "us-central1", "job", "j", "QUEUED", "run", plan, "b", "GPU", 0, 1.0, 1.0)
-    with sqlite3.connect(tmp_path / "tunesmith.db") as connection:
-        names = "id, project, location, job_id, display_name, state, wanted, plan, body_sha256, pool, units"
-        marks = ", ".join("?" * 13)
-        connection.execute(f"INSERT INTO jobs ({names}, create_time, update_time) VALUES ({marks})", job)
-        connection.execute("INSERT INTO models VALUES ('7', 'local', 'us-central1', 'm', '', '{}', 1.0, 1.0)")
-    connection.close()
+    names = "id project location job_id display_name state wanted plan body_sha256 pool units create_time update_time"
+    columns = names.split()
+    with before._writing() as connection:
+        marks = ", ".join(f":{name}" for name in columns)
+        insert = sa.text(f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})")
+        connection.execute(insert, dict(zip(columns, job, strict=True)))
+        insert = "INSERT INTO models VALUES ('7', 'local', 'us-central1', 'm', '', '{}', 1.0, 1.0)"
+        connection.execute(sa.text(insert))
+    before.close()
     monkeypatch.undo()
     store = make_store(tmp_path)
     assert (store.job("job").kind, store.job("job").plan) == ("tuning", make_plan())
@@ -468,24 +472,39 @@ def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
 
 
 def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    make_store(tmp_path).close()
-    with sqlite3.connect(tmp_path / "tunesmith.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+    with make_store(tmp_path)._writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(FailedPrecondition, match="later Tunesmith"):
         make_store(tmp_path)
 
 
-def test_database_that_does_not_answer_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_that_another_process_holds_up_too_long_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
-    store = open_store(Settings(tmp_path))
-    holder = sqlite3.connect(tmp_path / "tunesmith.db", isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Unavailable, match="does not answer"):
+    store, holder = make_store(tmp_path), make_store(tmp_path)
+    with holder._writing(), pytest.raises(Unavailable, match="does not answer"):
         create(store)
-    holder.execute("ROLLBACK")
-    holder.close()
+    assert store.jobs() == []
     create(store)
+
+
+def test_transaction_that_reads_sees_one_moment(tmp_path: Path) -> None:
+    reader, writer = make_store(tmp_path), make_store(tmp_path)
+    count = sa.select(sa.func.count()).select_from(tables.jobs)
+    with reader._reading() as connection:
+        before = connection.execute(count).scalar_one()
+        create(writer)
+        assert connection.execute(count).scalar_one() == before == 0
+    assert len(reader.jobs()) == 1
+
+
+def test_transaction_that_reads_waits_for_no_writer(tmp_path: Path) -> None:
+    reader, writer = make_store(tmp_path), make_store(tmp_path)
+    create(writer)
+    with writer._writing() as connection:
+        connection.execute(sa.update(tables.jobs).values(display_name="changed"))
+        assert reader.job("job").display_name != "changed"
 
 
 def test_failed_transaction_leaves_nothing(store: Store) -> None:

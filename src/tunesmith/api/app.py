@@ -10,11 +10,9 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -23,6 +21,7 @@ from tunesmith.api import (
     batch_prediction_jobs,
     board,
     buckets,
+    document,
     endpoints,
     health,
     model_upload,
@@ -33,7 +32,7 @@ from tunesmith.api import (
     templates,
     tensorboards,
 )
-from tunesmith.api.wire import HTTP_STATUS, error_body
+from tunesmith.api.wire import HTTP_STATUS, check_text, error_body
 from tunesmith.errors import (
     FailedPrecondition,
     Internal,
@@ -63,23 +62,6 @@ ROUTERS = (
     buckets.router,
 )
 
-_ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "status"],
-            "properties": {
-                "code": {"type": "integer"},
-                "message": {"type": "string"},
-                "status": {"type": "string"},
-                "details": {"type": "array", "items": {"type": "object"}},
-            },
-        }
-    },
-}
-
 
 def create_app(settings: Settings) -> FastAPI:
     """The application of one installation; its store is open from now until the application has shut down."""
@@ -91,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_text)],
     )
     app.state.settings = settings
     app.state.store = open_store(settings)
@@ -99,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document.describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(TunesmithError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -159,24 +142,3 @@ def _no_route(request: Request) -> TunesmithError:
             "path", f"the part after {before!r} is empty in {path}; is a variable of the calling script not set?"
         )
     return NotFound(f"there is nothing at {path}; /openapi.json lists all routes", name=path)
-
-
-# The OpenAPI document.
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """As FastAPI makes it, with our one form of an error for every answer that is none."""
-    if app.openapi_schema:
-        return app.openapi_schema
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    error = {"description": "An error.", "content": {"application/json": {"schema": _ERROR_SCHEMA}}}
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = error
-    document["components"] = document.get("components", {})
-    document["components"].setdefault("schemas", {})
-    document["components"]["schemas"].pop("HTTPValidationError", None)
-    document["components"]["schemas"].pop("ValidationError", None)
-    app.openapi_schema = document
-    return document

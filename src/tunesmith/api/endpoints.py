@@ -19,7 +19,9 @@ from tunesmith.api import models, operations, predictions
 from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.predictions import Target
 from tunesmith.api.wire import (
+    Flag,
     Listing,
+    Whole,
     Wire,
     body_of,
     documented,
@@ -46,7 +48,7 @@ class EndpointBody(Wire):
     display_name: str = ""
     description: str = ""
     labels: dict[str, str] | None = None
-    traffic_split: dict[str, int] | None = None
+    traffic_split: dict[str, Whole] | None = None
     name: Any = None
     etag: Any = None
     create_time: Any = None
@@ -54,8 +56,8 @@ class EndpointBody(Wire):
     deployed_models: Any = None
     network: str = ""
     encryption_spec: dict[str, Any] | None = None
-    dedicated_endpoint_enabled: bool = False
-    enable_private_service_connect: bool = False
+    dedicated_endpoint_enabled: Flag = False
+    enable_private_service_connect: Flag = False
 
 
 class DeployedModelBody(Wire):
@@ -69,9 +71,9 @@ class DeployedModelBody(Wire):
     automatic_resources: dict[str, Any] | None = None
     shared_resources: str = ""
     service_account: str = ""
-    enable_access_logging: bool = False
-    disable_container_logging: bool = False
-    enable_container_logging: bool = False
+    enable_access_logging: Flag = False
+    disable_container_logging: Flag = False
+    enable_container_logging: Flag = False
     create_time: Any = None
 
 
@@ -79,14 +81,14 @@ class Deploy(Wire):
     """The body of :deployModel."""
 
     deployed_model: DeployedModelBody
-    traffic_split: dict[str, int] | None = None
+    traffic_split: dict[str, Whole] | None = None
 
 
 class Undeploy(Wire):
     """The body of :undeployModel."""
 
     deployed_model_id: str
-    traffic_split: dict[str, int] | None = None
+    traffic_split: dict[str, Whole] | None = None
 
 
 @router.post(PARENT, openapi_extra=documented(EndpointBody))

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from tunesmith import catalog, resources
 from tunesmith.api import templates
 from tunesmith.api.templates import Template
-from tunesmith.api.wire import Wire, enum_name
+from tunesmith.api.wire import Flag, Wire, enum_name
 from tunesmith.errors import InvalidArgument, TunesmithError, Violation
 from tunesmith.settings import Settings
 from tunesmith.spec import TuningPlan, TuningSpec, resolve
@@ -96,7 +96,7 @@ class PipelineJobBody(Wire):
     network: str = ""
     reserved_ip_ranges: list[str] = Field(default_factory=list)
     psc_interface_config: dict[str, Any] | None = None
-    preflight_validations: bool = False
+    preflight_validations: Flag = False
     original_pipeline_job_id: str | int | None = None
     name: str = ""
     create_time: Any = None

@@ -6,17 +6,20 @@ What flows in is a request whose body may be larger than memory; what flows out 
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from fastapi import Request
 
+from tunesmith.api.wire import parse_json
 from tunesmith.errors import Cancelled, InvalidArgument
 
 # Each piece is one trip to a thread and back, about 0.1 ms.
 PIECE_BYTES = 1 << 20
+SILENCE_LIMIT_S = 60.0
+"""Between two pieces of a body; what has arrived of a resumable upload stays, and the client may go on."""
 MAX_METADATA_BYTES = 64 << 10
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(?:(\d{1,18})|\*)")
@@ -45,7 +48,7 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
     async for data in _arriving(request):
         if data is None:
             yield bytes(gathered)
-            raise Cancelled("the client went away before the end of the body; it may send it again")
+            raise Cancelled("the client went away, or fell silent, before the end of the body; it may send it again")
         gathered += data
         if len(gathered) >= PIECE_BYTES:
             yield bytes(gathered)
@@ -55,10 +58,13 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _arriving(request: Request) -> AsyncIterator[bytes | None]:
-    """None stands for the client's going."""
+    """None stands for the client's going, or its silence."""
     more = True
     while more:
-        message = await request.receive()
+        try:
+            message = await asyncio.wait_for(request.receive(), SILENCE_LIMIT_S)
+        except TimeoutError:
+            message = {"type": "http.disconnect"}
         if message["type"] == "http.disconnect":
             yield None
             return
@@ -77,10 +83,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 def _json_object(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument.of("body", f"is not JSON: {error}") from error
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise InvalidArgument.of("body", f"must be a JSON object, got {type(value).__name__}")
     return value

@@ -7,26 +7,36 @@ which it stops being JSON. Knows no route and no store.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tunesmith import catalog, filters, resources
 from tunesmith.errors import InvalidArgument, TunesmithError, Violation
+from tunesmith.instances import WHOLE, whole
 from tunesmith.store import Query
 
 MAX_BODY_BYTES = 8 << 20
 """A pipeline job with its template has 20 KB."""
+BODY_LIMIT_S = 60.0
+"""From the head to the end of a body, however small the client's pieces: 8 MiB at 1 Mbit/s."""
 MAX_DEPTH = 64
+_ESCAPED = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
+"""How the characters below get into a JSON text, if they do."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""No database, and no encoder, takes a NUL or half of a surrogate pair."""
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
@@ -75,6 +85,17 @@ W = TypeVar("W", bound=Wire)
 # Reading.
 
 
+def check_text(request: Request) -> None:
+    """A dependency of every route: nothing in the URL that no name and no text may hold."""
+    for name, value in {**request.path_params, **request.query_params}.items():
+        if "\0" in str(value):
+            raise InvalidArgument.of(name, "holds a NUL character")
+    if "project" in request.path_params:
+        resources.check_project(request.path_params["project"])
+    if "location" in request.path_params:
+        resources.check_location(request.path_params["location"])
+
+
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """The body, no longer than the limit; InvalidArgument if it is longer, compressed, or not said to be JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -83,14 +104,26 @@ async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> byte
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise InvalidArgument.of("Content-Encoding", f"{encoding!r} is not read; send the body as it is")
+    too_long = InvalidArgument.of("body", f"is longer than {limit_bytes:,} bytes")
+    if _said_length(request) > limit_bytes:
+        raise too_long
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise InvalidArgument.of("body", f"is longer than {limit_bytes:,} bytes")
+    try:
+        async with asyncio.timeout(BODY_LIMIT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise too_long
+    except TimeoutError as error:
+        raise InvalidArgument.of("body", f"did not arrive within {BODY_LIMIT_S:g} s") from error
     if body and not kind:
         raise InvalidArgument.of("Content-Type", "is missing; send application/json")
     return bytes(body)
+
+
+def _said_length(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isdecimal() else 0  # whether it is a number is the server's to check
 
 
 def parse_json(body: bytes) -> Any:
@@ -102,12 +135,16 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidArgument.of("body", f"is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from error
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite, parse_int=_in_64_bits
+        )
     except json.JSONDecodeError as error:
         raise InvalidArgument.of("body", _position(text, error)) from error
     except RecursionError as error:
         raise InvalidArgument.of("body", f"is nested more than {MAX_DEPTH} deep") from error
     _check_depth(value)
+    if _ESCAPED.search(text):
+        _check_characters(value)
     return value
 
 
@@ -145,6 +182,13 @@ def enum_name(value: Any, names: Sequence[str], prefix: str = "") -> str:
     elif isinstance(value, str) and value.removeprefix(prefix) in names:
         return value.removeprefix(prefix)
     raise ValueError(f"must be one of {', '.join(prefix + name for name in names)}, got {value!r}")
+
+
+_WHOLE_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{WHOLE}$"}]}
+Whole = Annotated[int, BeforeValidator(whole), WithJsonSchema(_WHOLE_SCHEMA)]
+"""A field of a body that holds a whole number, as any client writes one."""
+Flag = Annotated[bool, Strict()]
+"""A field of a body that is true or false, and no text or number that looks like it."""
 
 
 # Writing.
@@ -227,8 +271,17 @@ class Listing:
 def filter_value(field: str, text: str) -> filters.Value:
     """A value in a filter as the store holds it: times as seconds, resource names as their last part."""
     if field.endswith("_time"):
-        return datetime.fromisoformat(text).timestamp()
+        return _seconds(text)
     return text.rpartition("/")[2] if field in ("name", "model", "endpoint") else text
+
+
+def _seconds(text: str) -> float:
+    """Of a time in RFC 3339, or a date; UTC unless it says otherwise."""
+    time = datetime.fromisoformat(text)
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"{text} is out of range") from error
 
 
 def _position_of(token: str, said: bytes) -> list[Any]:
@@ -237,12 +290,14 @@ def _position_of(token: str, said: bytes) -> list[Any]:
         check, body = raw[:9], raw[9:]
         if hashlib.sha256(said + body).digest()[:9] != check:
             raise ValueError("made for another list")
-        position = json.loads(body)
-    except ValueError as error:
+        position = parse_json(body)
+        if not isinstance(position, list):
+            raise ValueError("made by somebody else")
+    except (ValueError, InvalidArgument) as error:
         raise InvalidArgument.of(
             "pageToken", "is not one of this list's; repeat the request that gave it, with the same filter and order"
         ) from error
-    return list(position)
+    return position
 
 
 def _page_size(asked: int) -> int:
@@ -307,7 +362,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> Any:
-    raise InvalidArgument.of("body", f"{name} is not a JSON value")
+    raise InvalidArgument.of("body", f"{name[:30]} is not a number that JSON or anything else can hold")
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _constant(text)
+
+
+def _in_64_bits(text: str) -> int:
+    if len(text) <= 20 and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    raise InvalidArgument.of("body", f"{text[:30]} does not fit into 64 bits")
 
 
 def _check_depth(value: Any) -> None:
@@ -322,6 +387,17 @@ def _check_depth(value: Any) -> None:
         if not level:
             return
     raise InvalidArgument.of("body", f"is nested more than {MAX_DEPTH} deep")
+
+
+def _check_characters(value: Any) -> None:
+    if isinstance(value, str):
+        if found := _UNSTORABLE.search(value):
+            raise InvalidArgument.of("body", f"holds U+{ord(found.group()):04X}, which is no character of a text")
+    elif isinstance(value, dict):
+        _check_characters([*value, *value.values()])
+    elif isinstance(value, list):
+        for inner in value:
+            _check_characters(inner)
 
 
 def _kind_of(value: Any) -> str:

@@ -13,7 +13,7 @@ from tunesmith.errors import Aborted
 from tunesmith.pipeline import Next, Outcome, Settled
 from tunesmith.resources import JobState, TaskState
 from tunesmith.store import tables
-from tunesmith.store.database import POSTGRESQL, Database
+from tunesmith.store.database import Database
 from tunesmith.store.jobs import (
     Job,
     add_event,
@@ -27,9 +27,6 @@ from tunesmith.store.jobs import (
     task_row,
     update_job,
 )
-
-_CLAIMING = 7_163_402_019_002
-"""Key of the advisory lock under which PostgreSQL gives out tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,6 @@ class Claims(Database):
         capacity  devices of each pool: a job that has not begun waits while those before it hold them
         """
         with self._writing() as connection:
-            _one_at_a_time(connection)
             lease = {"worker": worker, "lease_until": now_s + lease_s}
             taken = _take(connection, _orphan(now_s, lease_s, only_job, dead), lease)
             if taken is not None:
@@ -100,7 +96,7 @@ class Claims(Database):
     def started(self, claim: Claim, handle: str, *, now_s: float) -> None:
         """Notes what runs the attempt; the job is RUNNING from now on. Aborted if the attempt is not this worker's."""
         with self._writing() as connection:
-            job = job_row(connection, claim.job, lock=True)
+            job = job_row(connection, claim.job)
             _write_owned(connection, job.sequence, claim, handle=handle)
             if job.state == "PENDING":
                 change_job(connection, job, "RUNNING", now_s, start_time=job.start_time or now_s)
@@ -117,7 +113,7 @@ class Claims(Database):
         Aborted if the attempt is not this worker's (any more): somebody else has its task, or it is settled.
         """
         with self._writing() as connection:
-            job = job_row(connection, claim.job, lock=True)
+            job = job_row(connection, claim.job)
             settle(connection, job, claim, ending, now_s)
             return read_job(connection, claim.job)
 
@@ -138,13 +134,7 @@ class Claims(Database):
             return connection.execute(sa.union_all(running, pending(None)).limit(1)).first() is None
 
 
-# Claiming: one statement picks a task and marks it, so that no two workers can pick the same.
-
-
-def _one_at_a_time(connection: sa.Connection) -> None:
-    """Two workers that count free devices at once would both take the last ones; SQLite has one writer anyway."""
-    if connection.dialect.name == POSTGRESQL:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIMING)))
+# Claiming: one transaction counts free devices, picks a task and marks it; no other writes meanwhile.
 
 
 def pending(only_job: str | None, free: Mapping[str, int] | None = None) -> sa.Select[Any]:
@@ -189,7 +179,7 @@ def of_job(query: sa.Select[Any], only_job: str | None) -> sa.Select[Any]:
 
 
 def _take(connection: sa.Connection, candidates: sa.Select[Any], values: Mapping[str, Any]) -> Any:
-    oldest = candidates.order_by(tables.tasks.c.job, tables.tasks.c.position).limit(1).with_for_update(skip_locked=True)
+    oldest = candidates.order_by(tables.tasks.c.job, tables.tasks.c.position).limit(1)
     statement = sa.update(tables.tasks).where(tables.tasks.c.number == oldest.scalar_subquery()).values(values)
     return connection.execute(statement.returning(*tables.tasks.c)).first()
 
@@ -224,7 +214,7 @@ def _write_owned(connection: sa.Connection, job: int, claim: Claim, **values: An
 
 
 def settle(connection: sa.Connection, job: Any, claim: Claim, ending: Ending, now_s: float) -> None:
-    """As Claims.settle, within a transaction that holds the job's row."""
+    """As Claims.settle, within a transaction that writes."""
     task = _write_owned(connection, job.sequence, claim, lease_until=None)
     _end_attempt(connection, task, ending, now_s)
     furthest = max(task.furthest_step, ending.step)

@@ -1,7 +1,9 @@
 """The connection to the database, its transactions and its schema; what every part of the store stands on.
 
-SQLite in the home by default, PostgreSQL by URL. Nothing outside this file knows which: what differs is when a
-transaction takes its locks. A database that does not answer is Unavailable: the same call may be repeated.
+SQLite in the home by default, PostgreSQL by URL. Nothing outside this file knows which: on both, one transaction
+writes at a time, and one that reads sees the database as it was at its first look. So what is proven with one holds
+with the other, and no two writers can wait for each other. A database that does not answer is Unavailable: the same
+call may be repeated.
 """
 
 from __future__ import annotations
@@ -26,10 +28,17 @@ SCHEMA = "0003"
 BUSY_TIMEOUT_S = 10.0
 """How long a statement waits for another process's transaction; ours take milliseconds."""
 
-POSTGRESQL = "postgresql"
+HELD_LIMIT_S = 30.0
+"""PostgreSQL ends a transaction that does nothing for so long: its process is frozen, and all writers wait for it."""
+
+POOL_SIZE = 10
+MAX_OVERFLOW = 30
+"""Connections to PostgreSQL: as many as requests are answered at once; it takes 100 if nobody has told it otherwise."""
+
+_POSTGRESQL = "postgresql"
 _PSYCOPG = "postgresql+psycopg"
-_MIGRATING = 7_163_402_019_001
-"""Key of the advisory lock under which one process at a time migrates a PostgreSQL database."""
+_WRITING = 7_163_402_019_001
+"""Key of the advisory lock that every transaction which writes to PostgreSQL holds, as SQLite's one write lock."""
 
 
 class Database:
@@ -37,6 +46,7 @@ class Database:
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._engine = _open_engine(settings)
+        self._snapshots = _for_reading(self._engine)
         self._models_folder: Path = settings.models
         self._clock = clock
 
@@ -49,8 +59,6 @@ class Database:
             if _schema(connection) == SCHEMA:
                 return
         with self._writing() as connection:
-            if connection.dialect.name == POSTGRESQL:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
             found = _schema(connection)
             if found is not None and found > SCHEMA:
                 raise FailedPrecondition(
@@ -71,14 +79,16 @@ class Database:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _answering(self._engine), self._engine.connect() as connection, connection.begin():
+        with _answering(self._engine), self._snapshots.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that holds SQLite's one write lock from its start: a later upgrade could find it taken."""
+        """A transaction that holds the one write lock from its start: a later upgrade could find it taken."""
         writing = self._engine.execution_options(tunesmith_writes=True)
         with _answering(self._engine), writing.connect() as connection, connection.begin():
+            if connection.dialect.name == _POSTGRESQL:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
             yield connection
 
     def _now(self, now_s: float | None) -> float:
@@ -88,13 +98,38 @@ class Database:
 def _open_engine(settings: Settings) -> sa.Engine:
     settings.home.mkdir(parents=True, exist_ok=True)
     if settings.database_url:
-        url = sa.make_url(settings.database_url)
-        wait = {"connect_timeout": round(BUSY_TIMEOUT_S)}
-        return sa.create_engine(url.set(drivername=_PSYCOPG), pool_pre_ping=True, connect_args=wait)
+        return _open_postgresql(settings.database_url)
     _make_file(settings.database)
     engine = sa.create_engine(f"sqlite:///{settings.database}", creator=lambda: _connect(settings.database))
     _configure_sqlite(engine)
     return engine
+
+
+def _open_postgresql(url: str) -> sa.Engine:
+    # A connection that has died, or whose other end no longer answers, is noticed before a statement depends on it.
+    patience = {"connect_timeout": max(2, round(BUSY_TIMEOUT_S)), "tcp_user_timeout": round(2000 * BUSY_TIMEOUT_S)}
+    engine = sa.create_engine(
+        sa.make_url(url).set(drivername=_PSYCOPG),
+        pool_pre_ping=True,
+        pool_size=POOL_SIZE,
+        max_overflow=MAX_OVERFLOW,
+        connect_args=patience,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET lock_timeout = {round(1000 * BUSY_TIMEOUT_S)}")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * HELD_LIMIT_S)}")
+        connection.commit()
+
+    return engine
+
+
+def _for_reading(engine: sa.Engine) -> sa.Engine:
+    """The same engine for transactions that only read: a snapshot, as SQLite gives one by itself."""
+    if engine.dialect.name != _POSTGRESQL:
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _make_file(database: Path) -> None:
@@ -137,7 +172,8 @@ def _answering(engine: sa.Engine) -> Iterator[None]:
     """Turns a database that is locked, full, read-only or away into Unavailable."""
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+    # InternalError: PostgreSQL has ended the transaction, or is a replica that takes no writes.
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
         reason = getattr(error, "orig", None) or error
         raise Unavailable(f"the database {engine.url} does not answer: {reason}; trying again may help") from error
 

@@ -171,7 +171,7 @@ class Endpoints(Models):
         Aborted as in `settle`. The ids follow from the job, so it is one endpoint however often it is tried.
         """
         with self._writing() as connection:
-            job = job_row(connection, claim.job, lock=True)
+            job = job_row(connection, claim.job)
             settle(connection, job, claim, Ending("succeeded"), now_s)
             model = model_name(job)
             version = self._read_model(connection, str(model))

@@ -293,7 +293,7 @@ class Jobs(Database):
         """
         now = self._now(now_s)
         with self._writing() as connection:
-            row = job_row(connection, job_id, lock=True)
+            row = job_row(connection, job_id)
             if row.state in ("SUCCEEDED", "FAILED"):
                 raise FailedPrecondition(f"job {job_id} has already ended ({row.state}); there is nothing to cancel")
             if row.state in ("CANCELLING", "CANCELLED"):
@@ -311,7 +311,7 @@ class Jobs(Database):
         """
         now = self._now(now_s)
         with self._writing() as connection:
-            row = job_row(connection, job_id, lock=True)
+            row = job_row(connection, job_id)
             if row.state == "CANCELLING" or row.state in resources.ENDED:
                 raise FailedPrecondition(f"job {job_id} is {row.state} and cannot be paused")
             if row.state == "PAUSED":
@@ -329,7 +329,7 @@ class Jobs(Database):
         """
         now = self._now(now_s)
         with self._writing() as connection:
-            row = job_row(connection, job_id, lock=True)
+            row = job_row(connection, job_id)
             if row.state in ("SUCCEEDED", "CANCELLED", "CANCELLING"):
                 raise FailedPrecondition(f"job {job_id} is {row.state}; start a new job instead")
             if row.state in ("PAUSED", "FAILED"):
@@ -378,9 +378,8 @@ def _new_task(job: int, position: int, name: str) -> dict[str, Any]:
 # Reading.
 
 
-def job_row(connection: sa.Connection, job_id: str, lock: bool = False) -> Any:
-    query = sa.select(tables.jobs).where(tables.jobs.c.id == job_id)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+def job_row(connection: sa.Connection, job_id: str) -> Any:
+    row = connection.execute(sa.select(tables.jobs).where(tables.jobs.c.id == job_id)).first()
     if row is None:
         raise NotFound(f"no job is called {job_id}; `tunesmith jobs list` shows those there are", name=job_id)
     return row
@@ -464,7 +463,7 @@ def cancelled(now_s: float) -> dict[str, Any]:
 def change_job(
     connection: sa.Connection, job: Any, state: JobState, now_s: float, message: str = "", **values: Any
 ) -> None:
-    """From the state that the row says to another; the caller holds the row."""
+    """From the state that the row says to another; the caller's transaction writes."""
     before = cast(JobState, job.state)
     assert state in resources.JOB_TRANSITIONS[before], f"a job may not go from {before} to {state}"
     update_job(connection, job.sequence, now_s, state=state, **values)

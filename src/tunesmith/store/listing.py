@@ -75,6 +75,10 @@ def _behind(order: Sequence[tuple[Any, bool]], position: Sequence[Any]) -> Any:
     """Rows that come after `position`: the first field in which they differ decides."""
     if len(position) != len(order):
         raise InvalidArgument.of("pageToken", "belongs to another list; start again without it")
+    for (column, _), value in zip(order, position, strict=True):
+        # A token can be made up by anybody who has read how one is made.
+        if type(value) not in ((int, float) if _is_number(column) else (str,)):
+            raise InvalidArgument.of("pageToken", "is not one of this list's; start again without it")
     choices = []
     for i, (column, falls) in enumerate(order):
         same = [earlier == value for (earlier, _), value in zip(order[:i], position[:i], strict=True)]
@@ -84,7 +88,11 @@ def _behind(order: Sequence[tuple[Any, bool]], position: Sequence[Any]) -> Any:
 
 def _present(column: Any) -> Any:
     """A missing value sorts as the smallest, on every database."""
-    return sa.func.coalesce(column, 0 if isinstance(column.type, sa.Float) else "")
+    return sa.func.coalesce(column, 0 if _is_number(column) else "")
+
+
+def _is_number(column: Any) -> bool:
+    return isinstance(column.type, sa.Float | sa.Integer)
 
 
 def _clause(where: Filter, fields: Fields) -> Any:
@@ -103,7 +111,9 @@ def _compare(comparison: Comparison, fields: Fields) -> Any:
     if operator == ":":
         if value == "*":
             return column.is_not(None)
-        return column.like(_pattern(str(value)), escape=_ESCAPE)
+        if _is_number(column):
+            raise InvalidArgument.of("filter", f"{comparison.field} is no text to look into; compare it with < or >")
+        return column.ilike(_pattern(str(value)), escape=_ESCAPE)
     if operator == "!=":
         return sa.or_(column != value, column.is_(None))
     compare = {"=": column == value, "<": column < value, "<=": column <= value, ">": column > value}

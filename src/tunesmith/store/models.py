@@ -199,7 +199,7 @@ class Models(Database):
         Its files must lie in `model_folder` already. Aborted as in `settle`.
         """
         with self._writing() as connection:
-            job = job_row(connection, claim.job, lock=True)
+            job = job_row(connection, claim.job)
             name = model_name(job)
             settle(connection, job, claim, Ending("succeeded"), now_s)
             update_job(connection, job.sequence, now_s, model=str(name))

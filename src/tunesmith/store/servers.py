@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 
 from tunesmith.errors import Aborted
 from tunesmith.store import tables
@@ -102,18 +101,25 @@ class Servers(Endpoints):
                     _ask(connection, one, now_s, again=False)
 
     def claim_server(
-        self, worker: str, *, now_s: float, lease_s: float, idle_s: float, dead: Sequence[str] = ()
+        self,
+        worker: str,
+        *,
+        now_s: float,
+        lease_s: float,
+        idle_s: float,
+        dead: Sequence[str] = (),
+        but: Sequence[str] = (),
     ) -> Server | None:
         """A server for this worker to run: one that nobody runs, or whose worker is dead or silent; None without.
 
-        Of one that was taken over, the handle says what may still run.
+        Of one that was taken over, the handle says what may still run. `but`: keys that are left alone.
         """
         servers = tables.servers.c
         wanted = servers.asked_time > now_s - idle_s
         lost = sa.or_(servers.lease_until < now_s, servers.lease_until > now_s + 10 * lease_s, servers.worker.in_(dead))
         running = sa.and_(servers.state.in_(("STARTING", "READY")), lost)
         free = sa.or_(sa.and_(servers.state == "WANTED", wanted), running)
-        one = sa.select(servers.key).where(free).order_by(servers.asked_time).limit(1).with_for_update(skip_locked=True)
+        one = sa.select(servers.key).where(free, servers.key.not_in(but)).order_by(servers.asked_time).limit(1)
         begun = servers.state == "WANTED"
         values = {
             "worker": worker,
@@ -160,11 +166,7 @@ def _ask(connection: sa.Connection, wanted: Wanted, now_s: float, *, again: bool
     if row is None:
         values = {"key": wanted.key, "base_model": wanted.base_model, "weights": wanted.weights, "state": "WANTED"}
         counts = {"attempt": 0, "failures": 0, "asked_time": now_s, "update_time": now_s}
-        try:
-            with connection.begin_nested():
-                connection.execute(sa.insert(tables.servers).values(values | counts))
-        except exc.IntegrityError:
-            pass  # somebody else has just asked for it
+        connection.execute(sa.insert(tables.servers).values(values | counts))
         return
     ended = ("STOPPED", "FAILED") if again else ("STOPPED",)
     state = {"state": "WANTED", "error": None, "failures": 0} if row.state in ended else {}

@@ -47,6 +47,8 @@ class ServingTiming:
     """A server that nobody has asked for so long, and no deployed model needs, is stopped."""
     silence_s: float = 600.0
     """A server that writes nothing for so long hangs; it gives a sign of life every 20 s once it has loaded."""
+    again_s: float = 1.0
+    """Before a server that could not be started is started again; twice as long each time."""
     max_failures: int = 3
     """In a row, before a server is given up until somebody asks for it again."""
     untended_s: float = 300.0
@@ -82,6 +84,8 @@ class Deployments:
     is_dead: Callable[[str], bool]
     timing: ServingTiming = SERVING_TIMING
     _served: dict[str, _Served] = field(default_factory=dict)
+    _again_s: dict[str, float] = field(default_factory=dict)
+    """Of servers that failed: before when they are not started again."""
     _next_look_s: float = 0.0
     _next_deployed_s: float = 0.0
 
@@ -137,8 +141,10 @@ class Deployments:
         if not others and all(s.state != "WANTED" for s in servers):
             return None  # without a transaction that writes
         dead: Sequence[str] = [other for other in others if self.is_dead(other)]
+        waiting = [key for key, again_s in self._again_s.items() if time.monotonic() < again_s]
+        lease_s, idle_s = self.timing.lease_s, self.timing.idle_s
         return self.store.claim_server(
-            self.worker, now_s=time.time(), lease_s=self.timing.lease_s, idle_s=self.timing.idle_s, dead=dead
+            self.worker, now_s=time.time(), lease_s=lease_s, idle_s=idle_s, dead=dead, but=waiting
         )
 
     def _start(self, server: Server) -> None:
@@ -192,6 +198,8 @@ class Deployments:
         self.executor.stop(served.handle, 0)
         error = _error_of(served.attempt)
         failures = served.server.failures + 1
+        if served.server.state != "READY":
+            self._again_s[served.server.key] = time.monotonic() + self.timing.again_s * 2 ** (failures - 1)
         given_up = failures >= self.timing.max_failures or (error is not None and not from_json(error).retryable)
         state = "FAILED" if given_up else "WANTED"
         said = error or {"status": "UNAVAILABLE", "message": "the serving process ended without a word", "details": {}}

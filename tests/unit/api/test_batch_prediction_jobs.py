@@ -172,7 +172,7 @@ def test_a_number_that_no_float_holds_is_refused(client: TestClient) -> None:
     text = json.dumps(BODY).replace("16.0", "1e999")
     answer = client.post(PARENT, content=text, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
-    assert "maxOutputTokens" in answer.text
+    assert "1e999" in answer.text
 
 
 def test_a_repeated_request_is_one_job_and_another_body_is_a_conflict(client: TestClient) -> None:

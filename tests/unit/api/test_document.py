@@ -1,0 +1,117 @@
+"""The OpenAPI document against the application, route by route: what a client may send, and all that may come back.
+
+Every route of the document is tested, so a new one is held to what is said of it by itself. Three kinds of requests are
+made to each: such as the document allows, to things that exist and to anything; and such as it forbids. Examples are
+the same in every run; TESTS_EXAMPLES is how many of each kind (`make full`: 60).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS
+
+from database_server import settings_for
+from making import make_plan
+from served import Served, finish, served
+from tunesmith.api.app import create_app
+from tunesmith.settings import Settings
+from tunesmith.store import Asked
+
+EXAMPLES = int(os.environ.get("TESTS_EXAMPLES", "8"))
+PARENT = "/v1/projects/p/locations/us-central1"
+
+# A text that the document allows may be no filter, no time, no URI of a data set for all that: it may be refused.
+LEFT_OUT = {"positive_data_acceptance", "ignored_auth", "unsupported_method"}
+
+
+@functools.cache
+def routes() -> list[tuple[str, str]]:
+    with tempfile.TemporaryDirectory() as home:
+        app = create_app(Settings(Path(home)))
+        paths = app.openapi()["paths"]
+        app.state.store.close()
+    return [(method, path) for path, methods in paths.items() for method in methods]
+
+
+class Api(NamedTuple):
+    """A server, and how it is spoken with."""
+
+    server: Served
+    schema: Any
+    session: requests.Session
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, tests_database: object) -> Iterator[Api]:
+    home = tmp_path_factory.mktemp("home")
+    with served(settings_for(home)) as running, requests.Session() as session:
+        yield Api(running, schemathesis.openapi.from_url(f"{running.url}/openapi.json"), session)
+
+
+def make_known(api: Api) -> Mapping[str, str]:
+    """The parts of paths that lead to something, made for the test that asks: it may delete them."""
+    store = api.server.store
+    asked = Asked(deploys=True, request={"pipelineName": "tune-large-model"})
+    job = store.create_job(make_plan(project="p"), asked=asked)
+    model = finish(store, job.id)
+    with httpx.Client(base_url=api.server.url) as client:
+        client.post("/storage/v1/b?project=p", json={"name": "bucket"})
+        client.post("/upload/storage/v1/b/bucket/o?uploadType=media&name=object", content=b"x")
+        made = client.post(f"{PARENT}/endpoints", json={"displayName": "e"}).json()
+    return {
+        "project": "p",
+        "location": "us-central1",
+        "job": job.job_id,
+        "model": model.rpartition("/")[2],
+        "endpoint": store.endpoint_name(job).rpartition("/")[2],
+        "operation": made["name"].rpartition("/")[2],
+        "evaluation": "1",
+        "bucket": "bucket",
+        "name": "object",
+    }
+
+
+def names(path: str) -> list[str]:
+    return [part.strip("{}") for part in path.replace(":", "/").split("/") if part.startswith("{")]
+
+
+@pytest.mark.parametrize("kind", ["known", "any", "forbidden"])
+@pytest.mark.parametrize(("method", "path"), routes(), ids=lambda part: part)
+def test_answers_are_as_documented(api: Api, method: str, path: str, kind: str) -> None:
+    operation = api.schema[path][method.upper()]
+    mode = GenerationMode.NEGATIVE if kind == "forbidden" else GenerationMode.POSITIVE
+    fixed = None
+    if kind == "known":
+        known = make_known(api)
+        fixed = {name: known[name] for name in names(path) if name in known}
+
+    @hypothesis.given(case=operation.as_strategy(mode, path_parameters=fixed))
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    )
+    def ask(case: Any) -> None:
+        answer = case.call(session=api.session, timeout=30)
+        case.validate_response(answer, excluded_checks=[CHECKS.get_one(name) for name in LEFT_OUT])
+
+    try:
+        ask()
+    except hypothesis.errors.Unsatisfiable:
+        assert kind == "forbidden"  # of what may vary here nothing is forbidden
