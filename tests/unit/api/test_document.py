@@ -33,6 +33,13 @@ from tunesmith.store import Asked
 EXAMPLES = int(os.environ.get("TESTS_EXAMPLES", "8"))
 PARENT = "/v1/projects/p/locations/us-central1"
 
+BATCH = {
+    "displayName": "b",
+    "model": "publishers/google/models/code-bison@002",
+    "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://bucket/object"]}},
+    "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://bucket/out"}},
+}
+
 # A text that the document allows may be no filter, no time, no URI of a data set for all that: it may be refused.
 LEFT_OUT = {"positive_data_acceptance", "ignored_auth", "unsupported_method"}
 
@@ -71,6 +78,16 @@ def make_known(api: Api) -> Mapping[str, str]:
         client.post("/storage/v1/b?project=p", json={"name": "bucket"})
         client.post("/upload/storage/v1/b/bucket/o?uploadType=media&name=object", content=b"x")
         made = client.post(f"{PARENT}/endpoints", json={"displayName": "e"}).json()
+        batch = client.post(f"{PARENT}/batchPredictionJobs", json=BATCH).json()
+        board = client.post(f"{PARENT}/tensorboards", json={"displayName": "b"}).json()["response"]["name"]
+        run = f"{board}/experiments/e/runs/r"
+        for path, own in (
+            (f"{board}/experiments?tensorboardExperimentId=e", {}),
+            (f"{board}/experiments/e/runs?tensorboardRunId=r", {}),
+            (f"{run}/timeSeries", {"valueType": "SCALAR"}),
+        ):
+            last = client.post(f"/v1/{path}", json={"displayName": "d", **own})
+            assert last.status_code == 200, last.text
     return {
         "project": "p",
         "location": "us-central1",
@@ -79,6 +96,11 @@ def make_known(api: Api) -> Mapping[str, str]:
         "endpoint": store.endpoint_name(job).rpartition("/")[2],
         "operation": made["name"].rpartition("/")[2],
         "evaluation": "1",
+        "batch": batch["name"].rpartition("/")[2],
+        "tensorboard": board.rpartition("/")[2],
+        "experiment": "e",
+        "run": "r",
+        "series": last.json()["name"].rpartition("/")[2],
         "bucket": "bucket",
         "name": "object",
     }
@@ -96,6 +118,8 @@ def test_answers_are_as_documented(api: Api, method: str, path: str, kind: str) 
     fixed = None
     if kind == "known":
         known = make_known(api)
+        if "batchPredictionJobs" in path:
+            known = {**known, "job": known["batch"]}
         fixed = {name: known[name] for name in names(path) if name in known}
 
     @hypothesis.given(case=operation.as_strategy(mode, path_parameters=fixed))
