@@ -370,10 +370,10 @@ STARTS = {
 import httpx, asyncio
 from tunesmith.api.app import create_app
 async def ask(app):
-    transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as c:
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    async with app.router.lifespan_context(app), client:
         for path in ("/readyz", "/openapi.json", "/v1/projects/p/locations/us-central1/pipelineJobs"):
-            assert (await c.get(path)).status_code == 200
+            assert (await client.get(path)).status_code == 200
 asyncio.run(ask(create_app(settings)))
 """,
     "work": """
