@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,20 @@ class Service:
         expected = (expect,) if isinstance(expect, int) else expect
         assert status in expected, f"{method} {path}: {status} {text.decode()[:2000]}"
         return json.loads(text) if text.strip() else None
+
+    def figures(self, board: str, job_id: str) -> dict[str, list[tuple[int, float]]]:
+        """Step and value of every point of a job's time series, as a client of its tensorboard reads them."""
+        run = f"{board}/experiments/{job_id}/runs/tune"
+        listed = self.ask("GET", f"/v1/{run}/timeSeries")["tensorboardTimeSeries"]
+        names = {series["name"].rpartition("/")[2]: series for series in listed}
+        query = urllib.parse.urlencode({"timeSeries": [series["name"] for series in listed]}, doseq=True)
+        found = self.ask("GET", f"/v1/{board}:batchRead?{query}")["timeSeriesData"]
+        return {
+            names[data["tensorboardTimeSeriesId"]]["displayName"]: [
+                (int(point["step"]), point["scalar"]["value"]) for point in data.get("values", [])
+            ]
+            for data in found
+        }
 
     def put(self, bucket: str, name: str, text: str) -> str:
         """Writes an object where a bucket lies by default; its URI."""

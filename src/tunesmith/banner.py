@@ -30,16 +30,16 @@ class Line(NamedTuple):
     text: str
 
 
-def checked_data(dataset: str, evaluation: str | None) -> list[str]:
-    """A line for each thing that is doubtful in the data; InvalidArgument if they cannot be trained on."""
+def checked_data(dataset: str, evaluation: str | None) -> dict[str, Any]:
+    """What the check of the data has found; InvalidArgument if they cannot be trained on."""
     from tunesmith.data.check import check
 
-    report = check(Path(dataset), evaluation=Path(evaluation) if evaluation else None).to_json()
+    report: dict[str, Any] = check(Path(dataset), evaluation=Path(evaluation) if evaluation else None).to_json()
     if not report["valid"]:
         wrong = [finding for finding in report["findings"] if finding["severity"] == "error"]
         text = "\n".join(warnings(wrong, limit=10))
         raise InvalidArgument(f"{dataset} cannot be trained on:\n{text}", findings=wrong)
-    return warnings(report["findings"])
+    return report
 
 
 def rows(plan: TuningPlan, survey: Survey, estimate: Estimate) -> list[Line]:

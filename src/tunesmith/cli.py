@@ -355,7 +355,7 @@ def _check_data(session: Session, dataset: str, evaluation: str | None) -> None:
     from tunesmith import banner
 
     session.say("checking the data")
-    for line in banner.checked_data(dataset, evaluation):
+    for line in banner.warnings(banner.checked_data(dataset, evaluation)["findings"]):
         session.say(line)
 
 
@@ -394,7 +394,7 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
     foreground.run(session.settings, job_id, watch.display_on(sys.stderr))
     job = store.job(job_id)
     if job.state == "SUCCEEDED":
-        _report(session, job)
+        _say_written(session, job) if job.kind == "batch" else _report(session, job)
         return
     error = _why(session, job)
     if session.json:
@@ -405,6 +405,13 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
         _print_error(error, json_output=False, debug=False)
         session.say(f"its files are in {session.settings.jobs / job.id}")
     raise typer.Exit(error.exit_code)
+
+
+def _say_written(session: Session, job: Job) -> None:
+    """Where a batch prediction job has written what it was told."""
+    if session.json:
+        session.emit(_job_json(session, job))
+    session.show(f"job {job.id} has written its predictions to {job.batch.destination}")
 
 
 def _report(session: Session, job: Job) -> None:
@@ -449,6 +456,8 @@ def _why(session: Session, job: Job) -> TunesmithError:
         return Cancelled(f"job {job.id} was cancelled")
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
     saved = f"saved at step {step}" if step else "nothing was saved yet"
+    if job.kind == "batch":
+        saved = "the answers that it has are kept"
     return Cancelled(f"{saved}; go on with: tunesmith jobs resume {job.id}", job=job.id, step=step)
 
 
@@ -511,7 +520,7 @@ def _show_check(session: Session, file: Path, report: Mapping[str, Any]) -> None
 
 
 def jobs_list(session: Session) -> None:
-    """List the jobs, newest first."""
+    """List the jobs, newest first: tuning, and batch predictions."""
     show_jobs(session, [_job_json(session, job) for job in session.store().jobs()])
 
 
@@ -519,7 +528,7 @@ def jobs_show(session: Session, job_id: JobArgument) -> None:
     """Show one job: its state, its tasks, where its files are."""
     job = session.store().job(job_id)
     show_job(session, _job_json(session, job))
-    if job.state == "SUCCEEDED" and not session.json:
+    if job.state == "SUCCEEDED" and job.kind == "tuning" and not session.json:
         _report(session, job)
 
 
@@ -543,20 +552,29 @@ def jobs_resume(session: Session, job_id: JobArgument) -> None:
     store = session.store()
     job = store.resume_job(job_id)
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
-    session.say(f"job {job.id} goes on " + (f"from step {step}" if step else "from its beginning"))
+    where = "where it stopped" if job.kind == "batch" else f"from step {step}" if step else "from its beginning"
+    session.say(f"job {job.id} goes on {where}")
     _finish(session, store, job.id)
+
+
+def _model_of(job: Job) -> str | None:
+    """The model that a tuning job has made, or that a batch prediction job asks."""
+    if job.kind == "tuning":
+        return job.model
+    return job.batch.model.name if job.batch.model else None
 
 
 def _job_json(session: Session, job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
+        "kind": job.kind,
         "state": job.state,
         "display_name": job.display_name,
         "project": job.project,
         "location": job.location,
-        "base_model": job.plan.base_model,
-        "reference": job.plan.reference,
-        "model": job.model,
+        "base_model": job.planned.base_model,
+        "reference": job.planned.reference,
+        "model": _model_of(job),
         "error": job.error,
         "create_time": _when(job.create_time),
         "start_time": None if job.start_time is None else _when(job.start_time),
@@ -806,7 +824,10 @@ def _default_context(target: Target) -> str:
     """What stood before every example that had no context of its own when the model was tuned."""
     if target.registered is None:
         return ""
-    context: str = read_json(target.registered.folder / "spec.json")["spec"]["default_context"]
+    spec = target.registered.folder / "spec.json"
+    if not spec.is_file():  # it was not tuned here
+        return ""
+    context: str = read_json(spec)["spec"]["default_context"]
     return context
 
 
@@ -962,7 +983,7 @@ def doctor(session: Session) -> None:
 GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
     "data": ("Look at a data set.", {"check": data_check}),
     "jobs": (
-        "Tuning jobs of this installation.",
+        "Jobs of this installation: tuning, and batch predictions.",
         {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
     ),
     "keys": ("Keys of the service's users.", {"create": keys_create, "list": keys_list, "revoke": keys_revoke}),

@@ -328,9 +328,10 @@ class Client:
 
     # Batch predictions.
 
-    def create_batch_prediction(self, body: Mapping[str, Any], *, location: str | None = None) -> Wire:
-        """Submits a BatchPredictionJob."""
-        return self._call("POST", f"/v1/{self.parent(location)}/batchPredictionJobs", body=body)
+    def create_batch_prediction(self, body: Mapping[str, Any], *, request_id: str, location: str | None = None) -> Wire:
+        """Submits a BatchPredictionJob. The same request id with the same body is the same job."""
+        path = f"/v1/{self.parent(location)}/batchPredictionJobs"
+        return self._call("POST", path, query={"requestId": request_id}, body=body, repeatable=True)
 
     def batch_prediction(self, name: str) -> Wire:
         """A batch prediction job, by its resource name."""

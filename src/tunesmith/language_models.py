@@ -327,7 +327,11 @@ class CodeGenerationModel(_CodeModel):
             },
             "modelParameters": model_parameters or {},
         }
-        job = BatchPredictionJob(self._client, self._client.create_batch_prediction(body))
+        # Where the model is, which need not be where init says.
+        where = resources.parse_model_name(self._tuned_name).location if self._tuned_name else None
+        request_id = resources.new_job_id_of("batch")
+        made = self._client.create_batch_prediction(body, request_id=request_id, location=where)
+        job = BatchPredictionJob(self._client, made)
         job.wait()
         return job
 

@@ -3,6 +3,8 @@
 Task names are the reference product's, since clients look for them (`upload-llm-model` carries the model's name).
 
     validate-dataset -> tune -> evaluate -> upload-llm-model [-> deploy-llm-model]
+
+    read-instances -> batch-predict
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ TUNE = "tune"
 EVALUATE = "evaluate"
 UPLOAD = "upload-llm-model"
 DEPLOY = "deploy-llm-model"
+READ = "read-instances"
+PREDICT = "batch-predict"
 
 TASKS = (VALIDATE, TUNE, EVALUATE, UPLOAD)
+BATCH_TASKS = (READ, PREDICT)
 MAX_ATTEMPTS = 3
 
 # Run as a process of its own; the others are done by the worker itself.
-PROCESS_TASKS = frozenset({VALIDATE, TUNE, EVALUATE})
+PROCESS_TASKS = frozenset({VALIDATE, TUNE, EVALUATE, READ, PREDICT})
 
 Outcome = Literal["succeeded", "failed", "cancelled", "paused"]
 Wanted = Literal["run", "pause", "cancel"]
@@ -43,7 +48,7 @@ class Next(NamedTuple):
 
 
 def tasks_for(*, deploys: bool) -> tuple[str, ...]:
-    """The tasks of a job, in order; with `deploys` the tuned model is put on an endpoint at the end."""
+    """The tasks of a tuning job, in order; with `deploys` the tuned model is put on an endpoint at the end."""
     return (*TASKS, DEPLOY) if deploys else TASKS
 
 

@@ -49,10 +49,18 @@ def show_jobs(speaker: Speaker, jobs: Sequence[Facts]) -> None:
     if speaker.json:
         speaker.emit({"jobs": jobs})
         return
-    rows = table("id", "state", "name", "base model", "created", "model")
+    rows = table("id", "kind", "state", "name", "base model", "created", "model")
     for job in jobs:
         model = (job["model"] or "").rpartition("/")[2]
-        cells = (job["id"], job["state"], job["display_name"], job["base_model"], job["create_time"], model)
+        cells = (
+            job["id"],
+            job["kind"],
+            job["state"],
+            job["display_name"],
+            job["base_model"],
+            job["create_time"],
+            model,
+        )
         rows.add_row(*(text(cell) for cell in cells))
     speaker.show(rows if jobs else "no jobs yet; `tunesmith tune FILE` starts one")
 
@@ -62,7 +70,7 @@ def show_job(speaker: Speaker, job: Facts) -> None:
     if speaker.json:
         speaker.emit(job)
         return
-    shown = ("id", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
+    shown = ("id", "kind", "state", "display_name", "base_model", "model", "create_time", "end_time", "folder")
     speaker.show(pairs([(name.replace("_", " "), str(job[name])) for name in shown if job[name]]))
     rows = table("task", "state", "attempt", "error")
     for task in job["tasks"]:

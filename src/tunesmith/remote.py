@@ -8,7 +8,6 @@ Opens no store and loads no model.
 from __future__ import annotations
 
 import dataclasses
-import json
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -134,6 +133,7 @@ def job_facts(job: Wire) -> dict[str, Any]:
     error = own.get("error") or (_error_of(job["error"]) if job.get("error") else None)
     return {
         "id": name.id,
+        "kind": "tuning",
         "state": job["state"].removeprefix("PIPELINE_STATE_"),
         "display_name": job.get("displayName", ""),
         "project": name.project,
@@ -331,63 +331,68 @@ def tune(session: Session, client: Client, dry_run: bool = False, **asked: Any) 
     if dry_run:
         raise FailedPrecondition("--dry-run: estimates are made for this machine; leave --server out")
     given = {name: value for name, value in asked.items() if value is not None and name != "project"}
-    _refuse_unsent(given)
-    given |= {name: _sent(session, client, given, name) for name in ("dataset", "evaluation_data") if name in given}
-    template = "tune-large-chat-model" if _kind_of(asked) == "chat" else "tune-large-model"
-    values = {_PARAMETERS[name]: value for name, value in given.items()}
-    values.setdefault("large_model_reference", "codechat-bison@002" if _kind_of(asked) == "chat" else "code-bison@002")
-    values.setdefault("model_display_name", Path(str(asked["dataset"])).stem)
+    kind = _checked(session, given)
+    given.setdefault("base_model", "codechat-bison@002" if kind == "chat" else "code-bison@002")
+    given.setdefault("display_name", _default_name(given))
+    for name in ("dataset", "evaluation_data"):
+        if name in given:
+            given[name] = _sent(client, str(given[name]))
+    template = "tune-large-chat-model" if kind == "chat" else "tune-large-model"
+    values = {"project": client.project} | {_PARAMETERS[name]: value for name, value in given.items()}
     body = {
-        "displayName": values["model_display_name"],
-        "runtimeConfig": {
-            "gcsOutputDirectory": client.staging,
-            "parameterValues": {**values, "project": client.project},
-        },
+        "displayName": given["display_name"],
+        "runtimeConfig": {"gcsOutputDirectory": client.staging, "parameterValues": values},
         "templateUri": f"{_TEMPLATES}/{template}/v3.0.0",
     }
-    job = client.create_job(body, job_id=resources.new_job_id_of(template))
-    job_id = job["name"].rpartition("/")[2]
+    job_id = resources.new_job_id_of(template)
+    client.create_job(body, job_id=job_id)
     session.say(f"job {job_id} on {client.server}\n")
     if not follow(session, client, job_id):
         raise Cancelled(f"job {job_id} goes on; see tunesmith jobs watch {job_id} --server {client.server}", job=job_id)
     _finish(session, client, job_id)
 
 
-def _refuse_unsent(given: Mapping[str, Any]) -> None:
+def _checked(session: Session, given: Mapping[str, Any]) -> catalog.Kind:
+    """What is tuned: as the base model says, else as the data do. InvalidArgument for wrong flags and wrong data."""
+    from tunesmith import banner, flags
+    from tunesmith.data.formats import read
+    from tunesmith.spec import TuningSpec
+
     wrong = [name for name in given if name not in _PARAMETERS]
     if wrong:
-        flags = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise InvalidArgument.of(flags, "no pipeline has a parameter for this; leave it out, or tune without --server")
+        options = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        why = "no pipeline has a parameter for this; leave it out, or tune without --server"
+        raise InvalidArgument.of(options, why)
+    try:
+        spec = TuningSpec.parse(dict(given))
+    except InvalidArgument as error:
+        raise flags.in_flags(error) from error
+    reference = catalog.REFERENCE_MODELS.get(str(given.get("base_model", "")))
+    kind: catalog.Kind = reference.kind if reference is not None else "generation"
+    if "://" in spec.dataset:
+        return kind
+    session.say("checking the data")
+    evaluation = spec.evaluation_data if spec.evaluation_data and "://" not in spec.evaluation_data else None
+    report = banner.checked_data(spec.dataset, evaluation)
+    for line in banner.warnings(report["findings"]):
+        session.say(line)
+    if reference is None and next(read(Path(spec.dataset))).kind == "chat":
+        return "chat"
+    return kind
 
 
-def _sent(session: Session, client: Client, given: Mapping[str, Any], name: str) -> str:
-    """Where the server finds the file; gs:// URIs as they are."""
-    from tunesmith import banner
+def _default_name(given: Mapping[str, Any]) -> str:
+    from tunesmith.spec import TuningSpec, default_name
 
-    value = str(given[name])
-    if "://" in value:
-        return value
-    file = Path(value).expanduser()
-    if name == "dataset":
-        evaluation = str(given.get("evaluation_data") or "")
-        session.say("checking the data")
-        for line in banner.checked_data(str(file), evaluation if evaluation and "://" not in evaluation else None):
-            session.say(line)
-    token = resources.new_job_id_of("data")
-    return client.stage(file, f"{client.staging}/{token}/{file.name}")
+    return default_name(TuningSpec.parse(dict(given)))
 
 
-def _kind_of(asked: Mapping[str, Any]) -> catalog.Kind:
-    """What is tuned: as the base model says, else as the first row of the data does."""
-    reference = catalog.REFERENCE_MODELS.get(str(asked.get("base_model") or ""))
-    if reference is not None:
-        return reference.kind
-    dataset = str(asked["dataset"])
-    if "://" in dataset or dataset.endswith(".gz"):
-        return "generation"
-    with open(Path(dataset).expanduser(), encoding="utf-8-sig") as file:
-        first = next((line for line in file if line.strip()), "{}")
-    return "chat" if "messages" in json.loads(first) else "generation"
+def _sent(client: Client, path: str) -> str:
+    """Where the server finds the file; URIs as they are."""
+    if "://" in path:
+        return path
+    file = Path(path).expanduser()
+    return client.stage(file, f"{client.staging}/{resources.new_job_id_of('data')}/{file.name}")
 
 
 def _finish(session: Session, client: Client, job_id: str) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
+JobKind = Literal["tuning", "batch"]
 Role = Literal["viewer", "tuner", "admin"]
 """What a key may do: look; submit, change and predict; everything."""
 TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
@@ -58,6 +59,10 @@ LOCAL_PROJECT = "local"
 # The label by which the SDK finds the tuned models of one base model.
 BASE_MODEL_LABEL = "google-vertex-llm-tuning-base-model-id"
 
+# What a tuning job measures (S69, S70): the names in metrics.jsonl. A tag is the name with a leading slash.
+TRAINING_METRICS = ("train_total_loss", "train_fraction_of_correct_next_step_preds", "train_num_predictions")
+EVALUATION_METRICS = ("eval_total_loss", "eval_fraction_of_correct_next_step_preds", "eval_num_predictions")
+
 PROJECT = r"[a-z0-9][-a-z0-9:.]{0,62}"
 LOCATION = r"[a-z][-a-z0-9]{0,62}"
 _PROJECT_ID = re.compile(PROJECT)
@@ -66,6 +71,11 @@ _JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _JOB = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/pipelineJobs/([a-z][-a-z0-9]{{0,127}})")
 _MODEL = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/models/([0-9]{{1,19}})(?:@([-a-z0-9]{{1,128}}))?")
 _ENDPOINT = re.compile(rf"projects/({PROJECT})/locations/({LOCATION})/endpoints/([0-9]{{1,19}})")
+_BOARD = re.compile(
+    rf"projects/({PROJECT})/locations/({LOCATION})/tensorboards/([0-9]{{1,19}})"
+    r"(?:/experiments/([^/]+)(?:/runs/([^/]+)(?:/timeSeries/([^/]+))?)?)?"
+)
+_BOARD_ID = re.compile(r"[a-z0-9][-a-z0-9]{0,127}")
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,63}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,64}")
 MAX_LABELS = 64
@@ -81,6 +91,17 @@ class JobName(NamedTuple):
 
     def __str__(self) -> str:
         return f"projects/{self.project}/locations/{self.location}/pipelineJobs/{self.id}"
+
+
+class BatchJobName(NamedTuple):
+    """projects/P/locations/L/batchPredictionJobs/N"""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/batchPredictionJobs/{self.id}"
 
 
 class ModelName(NamedTuple):
@@ -105,6 +126,39 @@ class EndpointName(NamedTuple):
         return f"projects/{self.project}/locations/{self.location}/endpoints/{self.id}"
 
 
+class BoardPath(NamedTuple):
+    """A tensorboard, or what lies in one: the parts below the last one that is meant are empty."""
+
+    project: str
+    location: str
+    tensorboard: str = ""
+    experiment: str = ""
+    run: str = ""
+    series: str = ""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the tensorboard and of what lies in it, as deep as this goes."""
+        return tuple(filter(None, self[2:]))
+
+    @property
+    def id(self) -> str:
+        return self.ids[-1]
+
+    @property
+    def parent(self) -> BoardPath:
+        return BoardPath(self.project, self.location, *self.ids[:-1])
+
+    def below(self, part_id: str) -> BoardPath:
+        """What lies in this under that id."""
+        return BoardPath(*(self.project, self.location, *self.ids, part_id))
+
+    def __str__(self) -> str:
+        nouns = ("tensorboards", "experiments", "runs", "timeSeries")
+        parts = [f"/{noun}/{part_id}" for noun, part_id in zip(nouns, self.ids, strict=False)]
+        return f"projects/{self.project}/locations/{self.location}" + "".join(parts)
+
+
 def parse_job_name(name: str) -> JobName:
     """The parts of a pipeline job's resource name; InvalidArgument if it is not one."""
     match = _JOB.fullmatch(name)
@@ -127,6 +181,22 @@ def parse_endpoint_name(name: str) -> EndpointName:
     if match is None:
         raise InvalidArgument.of("name", f"must be projects/P/locations/L/endpoints/N, got {name!r}")
     return EndpointName(*match.groups())
+
+
+def parse_board_path(name: str, field: str = "name") -> BoardPath:
+    """The parts of a resource name of a tensorboard, or of what lies in one; InvalidArgument if it is not one."""
+    match = _BOARD.fullmatch(name)
+    if match is None:
+        wanted = "projects/P/locations/L/tensorboards/N, perhaps with /experiments/E/runs/R/timeSeries/S behind it"
+        raise InvalidArgument.of(field, f"must be {wanted}, got {name!r}")
+    return BoardPath(*[part or "" for part in match.groups()])
+
+
+def check_board_id(part_id: str, field: str) -> str:
+    """The same id of an experiment, a run or a time series; InvalidArgument unless it is one that Vertex would take."""
+    if _BOARD_ID.fullmatch(part_id) is None:
+        raise InvalidArgument.of(field, f"must have 1 to 128 of a-z, 0-9 and -, not - first, got {part_id!r}")
+    return part_id
 
 
 def check_alias(alias: str) -> str:
@@ -204,6 +274,11 @@ def rfc3339(time_s: float) -> str:
 def job_key(project: str, job_id: str) -> str:
     """What a job is called in this installation. No two pairs have the same: an id has no dot in it."""
     return job_id if project == LOCAL_PROJECT else f"{project}.{job_id}"
+
+
+def batch_job_id(project: str, request_id: str) -> str:
+    """The id of the one job that this request makes, however often it is sent; a new one for a request without id."""
+    return _id_of(f"{project} {request_id}", 0.0, "batch prediction job") if request_id else new_id()
 
 
 def model_id(key: str, create_time: float) -> str:

@@ -211,7 +211,7 @@ def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
     batch_size = spec.batch_size or pool_batch_size(spec.accelerator_type, _asked_context(spec, found))
     return TuningPlan(
         spec=spec,
-        display_name=spec.display_name or _default_name(spec),
+        display_name=spec.display_name or default_name(spec),
         base_model=base.name,
         reference=found.reference.name if found.reference else "",
         kind=found.reference.kind if found.reference else None,
@@ -269,7 +269,8 @@ def _refuse_contradictions(spec: TuningSpec, found: catalog.Found) -> None:
         raise InvalidArgument.of_all(wrong)
 
 
-def _default_name(spec: TuningSpec) -> str:
+def default_name(spec: TuningSpec) -> str:
+    """What a tuned model is called if nobody says."""
     # M.5: the tail of the URI is what tells two jobs apart, so the cut is made at its front.
     rate = (
         "" if spec.learning_rate_multiplier == 1 else f" with learning_rate_multiplier={spec.learning_rate_multiplier}"

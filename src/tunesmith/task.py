@@ -29,9 +29,11 @@ from tunesmith.errors import EXIT_DONE, Cancelled, FailedPrecondition, from_exce
 from tunesmith.folder import AttemptFolder
 
 if TYPE_CHECKING:
+    from tunesmith.batch import BatchPlan
     from tunesmith.catalog import BaseModel
     from tunesmith.engine.model import Prepared
     from tunesmith.spec import TuningPlan
+    from tunesmith.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -216,6 +218,33 @@ def evaluate(order: Order) -> dict[str, Any]:
     )
 
 
+def read_instances(order: Order) -> dict[str, Any]:
+    """Reads and checks what a batch is asked: one sealed folder of lines."""
+    from tunesmith.data import batch_input
+
+    return batch_input.read(_batch(order), _storage(order), order.folder.out / "instances", _progress(order.folder))
+
+
+def batch_predict(order: Order) -> dict[str, Any]:
+    """Answers every line of a batch, and writes the answers into the bucket."""
+    from tunesmith import catalog
+    from tunesmith.engine import batch
+
+    plan = _batch(order)
+    assert order.models is not None, f"the order of {order.task} names no folder of models"
+    return batch.predict(
+        plan,
+        order.folder,
+        base=catalog.find(plan.base_model, order.aliases, order.base_models).base,
+        base_models=order.base_models,
+        models=order.models,
+        read=Path(order.result_of("read-instances")["instances"]),
+        storage=_storage(order),
+        earlier=order.earlier,
+        serving=order.serving,
+    )
+
+
 def serve(order: Order) -> dict[str, Any]:
     """Answers requests with a base model and the adapters of models tuned on it, until it is told to stop."""
     from tunesmith.engine import serve
@@ -236,6 +265,8 @@ FUNCTIONS: Mapping[str, TaskFunction] = {
     "validate-dataset": validate,
     "tune": tune,
     "evaluate": evaluate,
+    "read-instances": read_instances,
+    "batch-predict": batch_predict,
     "serve": serve,
 }
 
@@ -247,16 +278,26 @@ def _plan(order: Order) -> TuningPlan:
     return TuningPlan.model_validate(folder.read_json(order.plan))
 
 
+def _batch(order: Order) -> BatchPlan:
+    from tunesmith.batch import BatchPlan
+
+    assert order.plan is not None, f"the order of {order.task} names no plan"
+    return BatchPlan.model_validate(folder.read_json(order.plan))
+
+
+def _storage(order: Order) -> Storage:
+    from tunesmith.storage import Storage
+
+    return Storage(order.local_buckets or Path(), order.buckets)
+
+
 def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
     """The plan with its data as files of this machine: what lies in a bucket is copied here, once and whole."""
     fetched = {}
     for name in ("dataset", "evaluation_data"):
         uri = getattr(plan.spec, name)
         if uri is not None and "://" in uri:
-            from tunesmith.storage import Storage
-
-            storage = Storage(order.local_buckets or Path(), order.buckets)
-            fetched[name] = str(storage.fetch(uri, order.folder.out / "inputs" / name))
+            fetched[name] = str(_storage(order).fetch(uri, order.folder.out / "inputs" / name))
     return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
 
 

@@ -28,6 +28,8 @@ TITLES = {
     pipeline.EVALUATE: "comparing with the base model",
     pipeline.UPLOAD: "registering the model",
     pipeline.DEPLOY: "deploying the model",
+    pipeline.READ: "reading the instances",
+    pipeline.PREDICT: "predicting",
 }
 
 # Between plain lines that say nothing but how far it is: a log of 12 minutes then has some 70.
@@ -115,7 +117,7 @@ def _phase(said: Mapping[str, Any]) -> str:
 
 def newest_attempt(folder: JobFolder) -> tuple[str, int, AttemptFolder] | None:
     """Task, number and folder of the attempt that was begun last."""
-    for task in reversed(pipeline.TASKS):
+    for task in reversed((*pipeline.TASKS, *pipeline.BATCH_TASKS)):
         attempts = folder.attempts(task)
         if attempts:
             return task, len(attempts), attempts[-1]

@@ -7,19 +7,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tiny_model import make_tiny_model
+from running_service import PATHS, running_service
+from tunesmith.client import Client
 
-SOURCE = Path(__file__).parents[2] / "src"
 PATIENCE_S = 240.0
 ROWS = [
     {
@@ -56,38 +54,15 @@ class House(NamedTuple):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
-    tiny = str(make_tiny_model(tmp_path_factory.mktemp("base") / "tiny"))
-    aliases = dict.fromkeys(("code-bison@002", "codechat-bison@002"), tiny)
+    work = tmp_path_factory.mktemp("work")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNESMITH_")}
-    environment = {**kept, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    bucket = home / "buckets" / "my-bucket"
-    bucket.mkdir(parents=True)
-    for name, rows in (("train", ROWS), ("evaluation", HELD_OUT), ("chat", CHATS)):
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (bucket / f"{name}.jsonl").write_text(text)
-        (work / f"{name}.jsonl").write_text(text)
-    command = [sys.executable, "-m", "tunesmith.cli", "up", "--home", str(home), "--port", "0"]
-    with open(home / "up.log", "w") as log:
-        served = {**environment, "TUNESMITH_ALIASES": json.dumps(aliases)}
-        process = subprocess.Popen(command, env=served, stdout=log, stderr=log)
-    try:
-        url = _url(process, home / "up.log")
-        yield House(url, work, {**environment, "TUNESMITH_SERVER": url, "TUNESMITH_HOME": str(work / "home")})
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 0
-
-
-def _url(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline_s = time.monotonic() + 60
-    while True:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline_s, log.read_text()
-        found = [word for word in log.read_text().split() if word.startswith("url=http")]
-        if found:
-            return found[0].removeprefix("url=")
-        time.sleep(0.05)
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        for name, rows in (("train", ROWS), ("evaluation", HELD_OUT), ("chat", CHATS)):
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            service.put("my-bucket", f"{name}.jsonl", text)
+            (work / f"{name}.jsonl").write_text(text)
+        said = {"PYTHONPATH": PATHS, "TUNESMITH_SERVER": service.url, "TUNESMITH_HOME": str(work / "home")}
+        yield House(service.url, work, kept | said)
 
 
 def script(house: House, text: str) -> str:
@@ -217,8 +192,6 @@ def test_a_job_is_followed_on_the_command_line(house: House, tuned: str) -> None
 
 
 def test_a_tuned_model_answers_on_the_command_line_as_in_a_script(house: House, tuned: str) -> None:
-    from tunesmith.client import Client
-
     document = tunesmith(house, "predict", tuned, "--prefix", "-", "--max-output-tokens", "8", stdin="def f")
     with Client(house.url, project="myproject") as client:
         endpoint = client.model(tuned)["deployedModels"][0]["endpoint"]

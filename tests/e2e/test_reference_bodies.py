@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from running_service import Service, running_service, wait_until
+from tunesmith import resources
 
 HERE = "/v1/projects/myproject/locations/us-central1"
 TEMPLATES = "https://us-kfp.pkg.dev/ml-pipeline/large-language-model-pipelines"
@@ -26,7 +27,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def generation_job(service: Service) -> dict[str, Any]:
+def board(service: Service) -> str:
+    name: str = service.ask("POST", f"{HERE}/tensorboards", {"displayName": "b"})["response"]["name"]
+    return name
+
+
+@pytest.fixture(scope="module")
+def figures_while_running() -> dict[str, list[tuple[int, float]]]:
+    """What was read of the generation job's metrics while it ran, the last time."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def generation_job(
+    service: Service, board: str, figures_while_running: dict[str, list[tuple[int, float]]]
+) -> dict[str, Any]:
     body = {
         "displayName": "my pipeline",
         "runtimeConfig": {
@@ -41,11 +56,18 @@ def generation_job(service: Service) -> dict[str, Any]:
                 "large_model_reference": "code-bison@002",
                 "learning_rate_multiplier": 1,
                 "train_steps": 300,
+                "tensorboard_resource_id": board.rpartition("/")[2],
             },
         },
         "templateUri": f"{TEMPLATES}/tune-large-model/v3.0.0",
     }
-    return _run(service, "tune-large-model-20240401120000", body)
+    job_id = "tune-large-model-20240401120000"
+
+    def look(job: dict[str, Any]) -> None:
+        if job["state"] == "PIPELINE_STATE_RUNNING":
+            figures_while_running.update(service.figures(board, job_id))
+
+    return _run(service, job_id, body, look)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +99,17 @@ def test_the_generation_body_is_answered_with_its_template_and_succeeds(generati
     assert "train_steps" in generation_job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
 
 
+def test_the_six_metrics_are_in_the_tensorboard_live_and_in_the_end(
+    service: Service, board: str, generation_job: dict[str, Any], figures_while_running: Any
+) -> None:
+    ended = service.figures(board, generation_job["name"].rpartition("/")[2])
+    assert set(ended) == {f"/{name}" for name in (*resources.TRAINING_METRICS, *resources.EVALUATION_METRICS)}
+    assert all(ended.values())
+    live = figures_while_running
+    assert len(live["/train_total_loss"]) > 1
+    assert ended["/train_total_loss"][: len(live["/train_total_loss"])] == live["/train_total_loss"]
+
+
 def test_the_model_is_listed_by_its_base_and_predicts(service: Service, generation_job: dict[str, Any]) -> None:
     model = _model_of(generation_job)
     label = "labels.google-vertex-llm-tuning-base-model-id=%22code-bison-002%22"
@@ -99,11 +132,14 @@ def test_the_chat_body_succeeds_and_its_model_chats(service: Service, chat_job: 
     assert len(prediction["candidates"]) == len(prediction["safetyAttributes"]) == 1
 
 
-def _run(service: Service, job_id: str, body: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    service: Service, job_id: str, body: dict[str, Any], look: Callable[[dict[str, Any]], None] = lambda job: None
+) -> dict[str, Any]:
     created = service.ask("POST", f"{HERE}/pipelineJobs?pipelineJobId={job_id}", body)
 
     def ended() -> dict[str, Any] | None:
         job = service.ask("GET", f"/v1/{created['name']}")
+        look(job)
         return job if job["state"] in ENDED else None
 
     job: dict[str, Any] = wait_until(ended)

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 from database_server import settings_for
@@ -39,10 +38,9 @@ def main() -> None:
         _die_at(*die_at.split(":"))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
-    inline, serves = "INLINE" in os.environ, "SERVES" in os.environ
-    executor = Inline() if inline else LocalExecutor(os.environ, COMMAND)
-    timing = replace(TIMING, poll_s=0.002) if inline else TIMING
-    work(settings, open_store(settings), only_job=only_job, stop=stop, executor=executor, timing=timing, serves=serves)
+    executor = Inline() if "INLINE" in os.environ else LocalExecutor(os.environ, COMMAND)
+    serves = "SERVES" in os.environ
+    work(settings, open_store(settings), only_job=only_job, stop=stop, executor=executor, timing=TIMING, serves=serves)
 
 
 class Inline:

@@ -127,6 +127,16 @@ def test_a_submit_is_repeated_under_the_same_id_with_the_same_body() -> None:
     assert script.asked[0].path.endswith("pipelineJobs?pipelineJobId=mine")
 
 
+def test_a_batch_is_repeated_under_the_same_request_id() -> None:
+    script = Script(replied({}), AWAY, None, replied({"name": "n"}))
+    with scripted(script) as url, Client(url) as client:
+        client.job("job")
+        assert client.create_batch_prediction({}, request_id="mine", location="europe-west4") == {"name": "n"}
+    paths = {request.path for request in script.asked[1:]}
+    assert paths == {"/v1/projects/local/locations/europe-west4/batchPredictionJobs?requestId=mine"}
+    assert len(script.asked) == 4
+
+
 def test_a_repeated_submit_is_one_job_and_another_body_is_refused(client: Client) -> None:
     first = client.create_job(JOB, job_id="mine")
     assert client.create_job(JOB, job_id="mine")["name"] == first["name"]
@@ -140,11 +150,10 @@ def test_a_repeated_submit_is_one_job_and_another_body_is_refused(client: Client
     [
         lambda c: c.predict("projects/p/locations/l/endpoints/1", [{}], {}),
         lambda c: c.delete_job("job"),
-        lambda c: c.create_batch_prediction({}),
         lambda c: c.create_endpoint("e"),
         lambda c: list(c.stream("projects/p/locations/l/endpoints/1", {}, {})),
     ],
-    ids=["predict", "delete", "batch prediction", "endpoint", "stream"],
+    ids=["predict", "delete", "endpoint", "stream"],
 )
 @pytest.mark.parametrize("trouble", [AWAY, None], ids=["503", "hung up"])
 def test_what_must_not_arrive_twice_is_sent_once(call: Callable[[Client], Any], trouble: Reply | None) -> None:

@@ -481,7 +481,7 @@ class Batches:
     def __call__(self, request: Request) -> Reply:
         said: Any = {"name": "publishers/google/models/code-bison", "publisherModelTemplate": "x/code-bison@002"}
         name = "projects/p/locations/us-central1/batchPredictionJobs/1"
-        if request.path.endswith("/batchPredictionJobs"):
+        if "/batchPredictionJobs?requestId=batch-" in request.path:
             self.body = json.loads(request.body)
             said = {"name": name, "state": "JOB_STATE_PENDING"}
         elif request.path == f"/v1/{name}":

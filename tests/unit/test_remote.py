@@ -214,7 +214,7 @@ def test_tune_takes_chats_for_the_chat_model(server: Served, tmp_path: Path, mon
     assert "goes on; see tunesmith jobs watch tune-large-chat-model-" in result.stderr
     (job,) = server.store.jobs()
     assert job.plan.reference == "codechat-bison@002"
-    assert job.display_name == "chat"
+    assert job.display_name.startswith("codechat-bison@002 tuned for 300 steps on ")
 
 
 def test_data_that_cannot_be_trained_on_are_not_sent(server: Served, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tunesmith import catalog, resources
+from tunesmith.engine import metrics
 from tunesmith.errors import InvalidArgument
 from tunesmith.resources import JobName, ModelName
 
@@ -117,3 +118,31 @@ def test_label_is_what_the_sdk_turns_back_into_the_models_id(reference: str, lab
 @pytest.mark.parametrize("base", ["smollm2-135m-instruct", "hf:Org/Name-1.5B", "/very/long" * 20, *catalog.BASE_MODELS])
 def test_label_of_any_base_model_is_a_legal_value(base: str) -> None:
     assert re.fullmatch(r"[a-z0-9_-]{1,63}", resources.base_model_label(base, ""))
+
+
+def test_the_metrics_that_clients_see_are_those_that_a_run_writes() -> None:
+    assert (*resources.TRAINING_METRICS, *resources.EVALUATION_METRICS) == metrics.TAGS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "projects/p/locations/us-central1/tensorboards/12",
+        "projects/p/locations/us-central1/tensorboards/12/experiments/e",
+        "projects/p/locations/us-central1/tensorboards/12/experiments/e/runs/r",
+        "projects/p/locations/us-central1/tensorboards/12/experiments/e/runs/r/timeSeries/s",
+    ],
+)
+def test_a_board_path_is_written_as_it_was_read(name: str) -> None:
+    path = resources.parse_board_path(name)
+    assert str(path) == name
+    assert str(path.parent.below(path.id)) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["12", "projects/p/locations/l/tensorboards/x", "projects/p/locations/l/tensorboards/1/runs/r", ""]
+)
+def test_what_is_no_board_path_is_refused_by_field(name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        resources.parse_board_path(name, "timeSeries")
+    assert caught.value.violations[0].field == "timeSeries"

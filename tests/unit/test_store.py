@@ -6,6 +6,7 @@ On SQLite, and with `--database postgresql` (`make postgresql`) on a PostgreSQL 
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
@@ -444,6 +445,30 @@ def test_migrations_make_the_tables_that_the_code_describes(store: Store) -> Non
 
     with store._reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SCHEMA", "0002")
+    before = make_store(tmp_path)
+    plan = json.dumps(make_plan().model_dump(mode="json"))
+    job = ("job", "local", "us-central1", "job", "j", "QUEUED", "run", plan, "b", "GPU", 0, 1.0, 1.0)
+    names = "id project location job_id display_name state wanted plan body_sha256 pool units create_time update_time"
+    columns = names.split()
+    with before._writing() as connection:
+        marks = ", ".join(f":{name}" for name in columns)
+        insert = sa.text(f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})")
+        connection.execute(insert, dict(zip(columns, job, strict=True)))
+        insert = "INSERT INTO models VALUES ('7', 'local', 'us-central1', 'm', '', '{}', 1.0, 1.0)"
+        connection.execute(sa.text(insert))
+    before.close()
+    monkeypatch.undo()
+    store = make_store(tmp_path)
+    assert (store.job("job").kind, store.job("job").plan) == ("tuning", make_plan())
+    with store._reading() as open_connection:
+        assert open_connection.execute(sa.select(tables.models.c.last_version)).scalar_one() == 1
+    store.close()
 
 
 def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:

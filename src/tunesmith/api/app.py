@@ -18,15 +18,19 @@ from starlette.exceptions import HTTPException
 
 from tunesmith import __version__
 from tunesmith.api import (
+    batch_prediction_jobs,
+    board,
     buckets,
     document,
     endpoints,
     health,
+    model_upload,
     models,
     operations,
     pipeline_jobs,
     predictions,
     templates,
+    tensorboards,
 )
 from tunesmith.api.wire import HTTP_STATUS, check_text, error_body
 from tunesmith.errors import (
@@ -50,7 +54,11 @@ ROUTERS = (
     operations.router,
     pipeline_jobs.router,
     models.router,
+    model_upload.router,
     endpoints.router,
+    tensorboards.router,
+    board.router,
+    batch_prediction_jobs.router,
     buckets.router,
 )
 
@@ -71,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = open_store(settings)
     app.state.storage = Storage(settings.local_buckets, settings.buckets)
     app.state.forwarding = predictions.open_forwarding()
+    app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: document.describe(app)  # type: ignore[method-assign]

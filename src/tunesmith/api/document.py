@@ -26,6 +26,8 @@ ERROR_STATUSES = {
     503: "Not now; the same request may work later.",
     "5XX": "A bug of the server, or bytes that were lost.",
 }
+_FOREIGN = "/tensorboard/{path}"
+"""TensorBoard answers there as it does everywhere."""
 _UNSECURED = ("/healthz", "/readyz", "/metrics", "/templates/")
 
 
@@ -340,9 +342,12 @@ def _complete(operation: dict[str, Any], method: str, path: str) -> None:
     answer = ANSWERS.get(f"{method} {re.sub('^/(v1|v1beta1|ui)(?=/)', '', path)}")
     if answer is not None:
         answers["200"]["content"] = {"application/json": {"schema": _ref(answer)}}
+    if path == _FOREIGN:
+        answers = {"default": {"description": "TensorBoard's own answer.", "content": {"*/*": {}}}}
+        operation["responses"] = answers
     is_open = path.startswith(_UNSECURED)
     for status, text in ERROR_STATUSES.items():
-        if not (is_open and status in (401, 403, 429, 499)):
+        if path != _FOREIGN and not (is_open and status in (401, 403, 429, 499)):
             said = {"description": text, "content": {"application/json": {"schema": _ref("Error")}}}
             answers.setdefault(str(status), said)
     if not is_open:

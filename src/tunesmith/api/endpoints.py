@@ -34,7 +34,7 @@ from tunesmith.api.wire import (
 )
 from tunesmith.errors import FailedPrecondition, InvalidArgument, NotFound
 from tunesmith.resources import EndpointName
-from tunesmith.store import DeployedModel, Endpoint, Store, Wanted, server_of
+from tunesmith.store import DeployedModel, Endpoint, Store, Wanted
 
 PARENT = "/v1/projects/{project}/locations/{location}/endpoints"
 _PUBLISHER = "/projects/{project}/locations/{location}/publishers/google/models/{model}"
@@ -297,8 +297,7 @@ def _deployed_target(request: Request, project: str, location: str, endpoint: st
     (drawn,) = random.choices(list(shares), list(shares.values()))
     deployed = next(d for d in found.deployed_models if d.id == drawn)
     model = store.model(f"{deployed.model}@{deployed.version_id}")
-    context = model.lineage.get("plan", {}).get("spec", {}).get("default_context", "")
-    return Target(server_of(model), models.kind_of(model), model, context=context, deployed_id=deployed.id)
+    return predictions.target_of(model, deployed.id)
 
 
 def _publisher_target(request: Request, model: str) -> Target:

@@ -33,8 +33,11 @@ def is_ready(request: Request) -> JSONResponse:
 def metrics(request: Request) -> PlainTextResponse:
     """Jobs by state and servers by state, in Prometheus' text form."""
     store: Store = request.app.state.store
-    lines = ["# HELP tunesmith_jobs Tuning jobs by state.", "# TYPE tunesmith_jobs gauge"]
-    lines += [f'tunesmith_jobs{{state="{state}"}} {count}' for state, count in store.count_jobs().items()]
+    lines = ["# HELP tunesmith_jobs Jobs by kind and state.", "# TYPE tunesmith_jobs gauge"]
+    lines += [
+        f'tunesmith_jobs{{kind="{kind}",state="{state}"}} {count}'
+        for (kind, state), count in store.count_jobs().items()
+    ]
     lines += ["# HELP tunesmith_servers Serving processes by state.", "# TYPE tunesmith_servers gauge"]
     servers = Counter(server.state for server in store.servers())
     lines += [f'tunesmith_servers{{state="{state}"}} {count}' for state, count in sorted(servers.items())]

@@ -15,7 +15,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, filters, resources
-from tunesmith.api import operations
+from tunesmith.api import operations, predictions
 from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.wire import (
     Listing,
@@ -166,7 +166,7 @@ def _update(request: Request, raw: Any, name: str, update_mask: str) -> dict[str
     given = {filters.snake_case(key): value for key, value in raw.items() if filters.snake_case(key) in known}
     body = read_as(ModelUpdate, given)
     chosen = {mask.partition(".")[0] for mask in masks} or set(given)
-    _check_texts(body)
+    check_texts(body)
     changed = store.update_model(
         name,
         display_name=body.display_name if "display_name" in chosen else None,
@@ -244,18 +244,12 @@ def shown(model: Model, store: Store) -> dict[str, Any]:
     """
     own = present(
         baseModel=model.base_model,
-        kind=kind_of(model),
+        kind=predictions.kind_of(model),
         job=model.job and model.job.rpartition(".")[2],
         metrics=dict(model.metrics),
         lineage=dict(model.lineage),
     )
     return {**to_wire(model, store), "tunesmith": own}
-
-
-def kind_of(model: Model) -> catalog.Kind:
-    """How a tuned model is asked and answers: as it was tuned, else as its data were."""
-    plan, data = model.lineage.get("plan", {}), model.lineage.get("data", {})
-    return "chat" if (plan.get("kind") or data.get("kind")) == "chat" else "generation"
 
 
 def to_wire(model: Model, store: Store) -> dict[str, Any]:
@@ -272,7 +266,10 @@ def to_wire(model: Model, store: Store) -> dict[str, Any]:
         updateTime=timestamp(model.update_time),
         etag=f"{model.update_time:.6f}",
         labels=dict(model.labels),
-        modelSourceInfo={"sourceType": "GENIE"},
+        versionDescription=model.lineage.get("version_description"),
+        artifactUri=model.lineage.get("source", {}).get("artifact_uri"),
+        containerSpec=model.lineage.get("source", {}).get("container_spec"),
+        modelSourceInfo={"sourceType": "CUSTOM" if "source" in model.lineage else "GENIE"},
         pipelineJob=model.lineage.get("job"),
         deployedModels=[{"endpoint": d.endpoint, "deployedModelId": d.id} for d in model.deployments],
         supportedDeploymentResourcesTypes=["SHARED_RESOURCES", "DEDICATED_RESOURCES"],
@@ -313,7 +310,8 @@ def _kept_labels(model: Model, labels: Mapping[str, str]) -> dict[str, str]:
     return {**labels, **kept} if resources.BASE_MODEL_LABEL in model.labels else dict(labels)
 
 
-def _check_texts(body: ModelUpdate) -> None:
+def check_texts(body: ModelUpdate) -> None:
+    """InvalidArgument for a name, a description or labels that Vertex would not take."""
     if len(body.display_name) > MAX_NAME:
         raise InvalidArgument.of("displayName", f"has {len(body.display_name)} characters; at most {MAX_NAME}")
     if len(body.description) > MAX_DESCRIPTION:

@@ -77,7 +77,6 @@ def _create(
         resources.check_job_id(job_id)
     asked = understand(body, raw, project, location, settings)
     _refuse_without_quota(settings, asked.plan.spec.accelerator_type, asked.asked.units)
-    _refuse_foreign_tensorboard(body, project, location)
     chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
     return shown(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
 
@@ -299,6 +298,8 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=str(name)) from error
+    if job.kind != "tuning":
+        raise NotFound(f"{name} does not exist; {job.name} is a batch prediction job", name=str(name))
     if job.location != location:
         raise NotFound(f"{name} does not exist; there is one of this id in {job.location}", name=str(name))
     return job
@@ -329,18 +330,6 @@ def _refuse_without_quota(settings: Settings, accelerator: str, units: int) -> N
         raise ResourceExhausted(
             f"a {accelerator} job takes {units} devices and the quota of its pool is {have}: it could never run. "
             f'Raise it with TUNESMITH_POOLS={{"{accelerator}": {units}}}, or choose another accelerator_type'
-        )
-
-
-def _refuse_foreign_tensorboard(body: PipelineJobBody, project: str, location: str) -> None:
-    """S46: the tensorboard must be of the job's project and region."""
-    said = str((body.runtime_config.parameter_values or {}).get("tensorboard_resource_id") or "")
-    parent = f"projects/{project}/locations/{location}/tensorboards"
-    by_number = f"projects/{resources.project_number(project)}/locations/{location}/tensorboards"
-    if "/" in said and said.rpartition("/")[0] not in (parent, by_number):
-        field = "runtimeConfig.parameterValues.tensorboard_resource_id"
-        raise InvalidArgument.of(
-            field, f"must be an id, or {parent}/ID (same project and region as the job), got {said!r}"
         )
 
 

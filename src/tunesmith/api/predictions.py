@@ -21,9 +21,9 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, process
-from tunesmith.api.wire import whole
 from tunesmith.errors import Cancelled, InvalidArgument, TunesmithError, Unavailable, from_json
-from tunesmith.store import Model, Server, Store, Wanted
+from tunesmith.instances import check_fields, conversation_of, predictions_of, sampling_of
+from tunesmith.store import Model, Server, Store, Wanted, server_of
 
 LOOK_S = 0.1
 WORKER_LIMIT_S = 15.0
@@ -36,24 +36,6 @@ PROOF_LIMIT_S = 10.0
 """For a serving process to say who it is, however busy."""
 _PROOF_BYTES = 64
 MAX_INSTANCES = 32
-
-SAFE: Mapping[str, Any] = {"blocked": False, "categories": [], "scores": [], "errors": []}
-"""No text is judged here: nothing is blocked, and no category is named."""
-
-# Wire name of a parameter -> field of the serving process.
-_PARAMETERS = {
-    "temperature": "temperature",
-    "maxOutputTokens": "max_output_tokens",
-    "maxDecodeSteps": "max_output_tokens",
-    "topP": "top_p",
-    "topK": "top_k",
-    "stopSequences": "stop",
-    "candidateCount": "candidates",
-    "seed": "seed",
-}
-# Taken if they change nothing; refused if they would.
-_WITHOUT_EFFECT = {"echo", "logprobs", "presencePenalty", "frequencyPenalty", "logitBias", "groundingConfig"}
-_WHOLE = {"max_output_tokens", "top_k", "candidates", "seed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +59,18 @@ class Target:
         return {"name": f"{self.model.name}@{self.model.version_id}", "folder": str(self.model.folder)}
 
 
+def target_of(model: Model, deployed_id: str = "") -> Target:
+    """A model of the registry, as what answers."""
+    context = model.lineage.get("plan", {}).get("spec", {}).get("default_context", "")
+    return Target(server_of(model), kind_of(model), model, context=context, deployed_id=deployed_id)
+
+
+def kind_of(model: Model) -> catalog.Kind:
+    """How a tuned model is asked and answers: as it was tuned, else as its data were."""
+    plan, data = model.lineage.get("plan", {}), model.lineage.get("data", {})
+    return "chat" if (plan.get("kind") or data.get("kind")) == "chat" else "generation"
+
+
 @dataclass(slots=True)
 class Answer:
     """One candidate, as far as it has got."""
@@ -93,8 +87,8 @@ def open_forwarding() -> httpx.AsyncClient:
 
 async def predict(request: Request, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
     """All predictions of a body. Cancelled if the client has hung up."""
-    _check_fields(body, ("instances", "parameters", "labels"))
-    instances, parameters = _instances(body), _sampling(body.get("parameters") or {})
+    check_fields(body, ("instances", "parameters", "labels"))
+    instances, parameters = _instances(body), sampling_of(body.get("parameters") or {})
     questions = [{**parameters, **_question(target, one, f"instances[{i}]")} for i, one in enumerate(instances)]
     working = asyncio.ensure_future(_answer_all(request, questions, target))
     while not working.done():
@@ -105,7 +99,7 @@ async def predict(request: Request, target: Target, body: Mapping[str, Any]) -> 
     answered = working.result()
     predictions: list[Any] = []
     for answers, _ in answered:
-        predictions += _predictions(target, answers)
+        predictions += predictions_of(target.kind, [answer.text for answer in answers])
     tokens = sum(count for _, count in answered), sum(a.output_tokens for answers, _ in answered for a in answers)
     asked = sum(_billable(one) for one in instances)
     said = sum(_letters(a.text) for answers, _ in answered for a in answers)
@@ -123,11 +117,11 @@ async def predict(request: Request, target: Target, body: Mapping[str, Any]) -> 
 
 async def stream(request: Request, target: Target, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """The prediction of one instance in pieces, as the chunks of a JSON array; what is wrong is raised at once."""
-    _check_fields(body, ("inputs", "parameters"))
+    check_fields(body, ("inputs", "parameters"))
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1:
         raise InvalidArgument.of("inputs", "must be a list of one tensor")
-    sampling = _sampling(_plain(body.get("parameters") or {}, "parameters") or {})
+    sampling = sampling_of(_plain(body.get("parameters") or {}, "parameters") or {})
     if sampling.get("candidates", 1) != 1:
         raise InvalidArgument.of("parameters.candidateCount", "must be 1 when the answer is streamed")
     question = {**sampling, **_question(target, _plain(inputs[0], "inputs[0]"), "inputs[0]")}
@@ -138,7 +132,7 @@ async def stream(request: Request, target: Target, body: Mapping[str, Any]) -> A
 
 async def count_tokens(request: Request, target: Target, body: Mapping[str, Any]) -> dict[str, int]:
     """Tokens and billable characters of a body's instances."""
-    _check_fields(body, ("instances", "model", "contents"))
+    check_fields(body, ("instances", "model", "contents"))
     instances = _instances(body)
     total = 0
     for i, instance in enumerate(instances):
@@ -264,54 +258,7 @@ def _error_of(response: httpx.Response) -> TunesmithError:
 
 
 def _question(target: Target, instance: Any, where: str) -> dict[str, Any]:
-    if not isinstance(instance, Mapping):
-        raise InvalidArgument.of(where, f"must be an object, got {instance!r:.60}")
-    turned = _chat(target, instance, where) if target.kind == "chat" else _code(instance, where)
-    return {"model": target.asked, "conversation": turned}
-
-
-def _code(instance: Mapping[str, Any], where: str) -> dict[str, Any]:
-    _check_fields(instance, ("prefix", "suffix", "content"), where)
-    name = "content" if "content" in instance else "prefix"
-    prefix, suffix = instance.get(name), instance.get("suffix")
-    if not isinstance(prefix, str):
-        raise InvalidArgument.of(
-            f"{where}.{name}", "is missing: the text to go on from" if prefix is None else "must be a text"
-        )
-    if suffix is not None and not isinstance(suffix, str):
-        raise InvalidArgument.of(f"{where}.suffix", "must be a text")
-    return {"kind": "generation", "prefix": prefix, "suffix": suffix or None}
-
-
-def _chat(target: Target, instance: Mapping[str, Any], where: str) -> dict[str, Any]:
-    _check_fields(instance, ("messages", "context", "examples"), where)
-    said = []
-    for i, example in enumerate(instance.get("examples") or []):
-        for side, author in (("input", "user"), ("output", "assistant")):
-            said.append({"author": author, "content": _text_at(example, (side, "content"), f"{where}.examples[{i}]")})
-    messages = instance.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidArgument.of(f"{where}.messages", "must be a list with at least one message")
-    for i, message in enumerate(messages):
-        place = f"{where}.messages[{i}]"
-        author = _text_at(message, ("author",), place)
-        if author not in ("user", "bot", "assistant", "model", "1", "0"):
-            raise InvalidArgument.of(f"{place}.author", f"must be user or bot, got {author!r}")
-        role = "user" if author in ("user", "0") else "assistant"
-        said.append({"author": role, "content": _text_at(message, ("content",), place)})
-    context = instance.get("context") or target.context
-    if not isinstance(context, str):
-        raise InvalidArgument.of(f"{where}.context", "must be a text")
-    return {"kind": "chat", "messages": said, "context": context or None}
-
-
-def _text_at(value: Any, path: Sequence[str], where: str) -> str:
-    for part in path:
-        where = f"{where}.{part}"
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if not isinstance(value, str):
-        raise InvalidArgument.of(where, "must be a text")
-    return value
+    return {"model": target.asked, "conversation": conversation_of(target.kind, instance, where, target.context)}
 
 
 def _instances(body: Mapping[str, Any]) -> list[Any]:
@@ -321,59 +268,7 @@ def _instances(body: Mapping[str, Any]) -> list[Any]:
     return instances
 
 
-def _sampling(parameters: Any) -> dict[str, Any]:
-    if not isinstance(parameters, Mapping):
-        raise InvalidArgument.of("parameters", "must be an object")
-    chosen: dict[str, Any] = {}
-    for name, value in parameters.items():
-        if name in _WITHOUT_EFFECT:
-            if value:
-                raise InvalidArgument.of(f"parameters.{name}", "is not offered; leave it out")
-            continue
-        field = _PARAMETERS.get(name)
-        if field is None:
-            near = catalog.nearest(name, list(_PARAMETERS))
-            raise InvalidArgument.of(f"parameters.{name}", "is not known" + (f"; did you mean {near}?" if near else ""))
-        if value is not None:
-            chosen[field] = _parameter(name, field, value)
-    return chosen
-
-
-def _parameter(name: str, field: str, value: Any) -> Any:
-    try:
-        if field in _WHOLE:
-            return whole(value)
-        if field == "stop":
-            return [value] if isinstance(value, str) else list(value)
-        if isinstance(value, bool):
-            raise ValueError(f"must be a number, got {value!r}")
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument.of(f"parameters.{name}", str(error)) from error
-
-
-def _check_fields(value: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:
-    for name in value:
-        if name not in known:
-            near = catalog.nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
-            raise InvalidArgument.of(f"{where}.{name}".lstrip("."), f"is not a field of this; {hint}")
-
-
 # What goes out.
-
-
-def _predictions(target: Target, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """A prediction for each candidate of code, one with all candidates of a chat."""
-    if target.kind != "chat":
-        return [{"content": a.text, "safetyAttributes": SAFE, "citationMetadata": {"citations": []}} for a in answers]
-    return [
-        {
-            "candidates": [{"author": "bot", "content": a.text} for a in answers],
-            "safetyAttributes": [SAFE for _ in answers],
-            "citationMetadata": [{"citations": []} for _ in answers],
-        }
-    ]
 
 
 def _named(target: Target) -> dict[str, str]:
@@ -396,7 +291,7 @@ async def _array(
     line: Mapping[str, Any] | None = first
     while line is not None:
         if "text" in line:
-            (piece,) = _predictions(target, [Answer(line["text"])])
+            (piece,) = predictions_of(target.kind, [line["text"]])
             yield mark + json.dumps({"outputs": [_tensor(piece)]}, ensure_ascii=False).encode()
             mark = b",\r\n"
         line = await anext(lines, None)

@@ -133,6 +133,7 @@ def understand(
     wrong += _unknown_parameters(given)
     key, refused = _encryption(body, given)
     wrong += refused + _addresses(body, given) + _identity(given, project)
+    wrong += _tensorboard(given, project, location)
     if template is not None:
         wrong += _for_model(given, template, settings)
     wrong += _fixed(given)
@@ -319,6 +320,19 @@ def _identity(given: Mapping[str, Any], project: str) -> list[Violation]:
     if said is None or str(said) in (project, resources.project_number(project)):
         return []
     return [Violation(f"{PARAMETERS}.project", f"{said!r} is not the project of the URL, {project!r}")]
+
+
+def _tensorboard(given: Mapping[str, Any], project: str, location: str) -> list[Violation]:
+    """S46: the tensorboard must be of the job's project and region. Whether there is one, the store says."""
+    said = str(given.get("tensorboard_resource_id", ""))
+    parents = [
+        f"projects/{name}/locations/{location}/tensorboards/" for name in (project, resources.project_number(project))
+    ]
+    name = next((said.removeprefix(parent) for parent in parents if said.startswith(parent)), said)
+    if not said or re.fullmatch("[0-9]{1,19}", name):
+        return []
+    text = f"must be an id, or {parents[0]}ID (same project and region as the job), got {said!r}"
+    return [Violation(f"{PARAMETERS}.tensorboard_resource_id", text)]
 
 
 def _for_model(given: Mapping[str, Any], template: Template, settings: Settings) -> list[Violation]:

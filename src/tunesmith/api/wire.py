@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from tunesmith import catalog, filters, resources
 from tunesmith.errors import InvalidArgument, TunesmithError, Violation
+from tunesmith.instances import WHOLE, whole
 from tunesmith.store import Query
 
 MAX_BODY_BYTES = 8 << 20
@@ -183,17 +184,7 @@ def enum_name(value: Any, names: Sequence[str], prefix: str = "") -> str:
     raise ValueError(f"must be one of {', '.join(prefix + name for name in names)}, got {value!r}")
 
 
-def whole(value: Any) -> int:
-    """2, 2.0 and "2" as 2; ValueError for anything that is not a whole number."""
-    if isinstance(value, str) and _WHOLE.fullmatch(value):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
-        raise ValueError(f"must be a whole number, got {value!r:.60}")
-    return int(value)
-
-
-_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
-_WHOLE_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{_WHOLE.pattern}$"}]}
+_WHOLE_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{WHOLE}$"}]}
 Whole = Annotated[int, BeforeValidator(whole), WithJsonSchema(_WHOLE_SCHEMA)]
 """A field of a body that holds a whole number, as any client writes one."""
 Flag = Annotated[bool, Strict()]

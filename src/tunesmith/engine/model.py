@@ -9,7 +9,6 @@ network except `pull`, which an operator calls.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import io
 import json
@@ -31,11 +30,10 @@ from tunesmith.engine.attention import FLAT, register_flat_attention
 from tunesmith.engine.device import Device
 from tunesmith.engine.loss import TargetLoss, target_loss
 from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
+from tunesmith.fingerprint import folder_sha256
 
 log = logging.getLogger(__name__)
 
-_HASHES = "hashes.json"
-_BOUND_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 # The wheel's one model file, as it was when its conversion was checked tensor by tensor.
 _SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -76,7 +74,7 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
             f"`tunesmith models pull {base.name}` fetches it from {ways}"
         )
     _refuse_unsafe(target)
-    return Prepared(target, _folder_sha256(target, base_models), base.name)
+    return Prepared(target, folder_sha256(target, base_models), base.name)
 
 
 def pull(base: BaseModel, base_models: Path, say: Callable[[str], None] = log.info) -> Prepared:
@@ -188,24 +186,6 @@ def _refuse_unsafe(directory: Path) -> None:
             "base_model",
             f"{directory} is of type {model_type!r}, which needs code from its own folder; that is never run",
         )
-
-
-def _folder_sha256(directory: Path, cache_folder: Path) -> str:
-    """Hash over names and hashes of the files that matter; a file's hash is kept as long as its stat stays the same."""
-    cache_file = cache_folder / _HASHES
-    known: dict[str, str] = folder.read_json(cache_file) if cache_file.is_file() else {}
-    digest = hashlib.sha256()
-    changed = False
-    for path in sorted({p for pattern in _BOUND_FILES for p in directory.glob(pattern) if p.name != folder.MANIFEST}):
-        stat = path.stat()
-        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
-        if key not in known:
-            known[key] = folder.file_sha256(path)
-            changed = True
-        digest.update(f"{path.name} {known[key]}\n".encode())
-    if changed:
-        folder.write_json(cache_file, known)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

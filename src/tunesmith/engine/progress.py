@@ -40,6 +40,12 @@ class Progress:
         """Examples of the evaluation set measured; the training figures stay on show."""
         self._write({**self._training, "phase": "evaluating", "evaluated": done, "to_evaluate": total})
 
+    def predicting(self, successful: int, failed: int, total: int, *, at_once: bool = False) -> None:
+        """Instances of a batch that are done with."""
+        done = successful + failed
+        counts = {"step": done, "steps": total, "successful": successful, "failed": failed}
+        self._write({"phase": "predicting", **counts}, at_once=at_once or done == total)
+
     def training(
         self, step: int, steps: int, loss: float, accuracy: float, tokens_per_s: float, seconds_left: float
     ) -> None:

@@ -99,7 +99,7 @@ def serve(
     Limits(**limits).check()
     progress = Progress(attempt)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        loading = threads.submit(_load, base, base_models, weights, models, limits, serving)
+        loading = threads.submit(open_served, base, base_models, weights, models, limits, serving)
         while not _ended(loading, BEAT_S):
             progress.phase("loading")
         served = loading.result()
@@ -113,14 +113,15 @@ def serve(
     return {"base": {"name": base.name, "sha256": served.sha256}}
 
 
-def _load(
+def open_served(
     base: BaseModel,
     base_models: Path,
     weights: Path | None,
     models: Path | None,
     limits: Mapping[str, Any],
-    serving: str,
+    serving: str = "auto",
 ) -> Served:
+    """The base model, or `weights` in its place, loaded and ready; `serve` says what the folders are."""
     prepared = prepare(base, base_models)
     if weights is not None:
         folder.verify(weights)

@@ -20,13 +20,15 @@ from tunesmith.store.endpoints import DeployedModel, Endpoint
 from tunesmith.store.jobs import HERE, Asked, Event, Job, Jobs, Task
 from tunesmith.store.keys import Key, Keys, NewKey
 from tunesmith.store.listing import Page, Query
-from tunesmith.store.models import Deployment, Model
+from tunesmith.store.models import Deployment, Model, Uploaded
 from tunesmith.store.operations import Operation, Operations
 from tunesmith.store.servers import Server, Servers, Wanted, server_of
+from tunesmith.store.tensorboards import BoardPart, NewPart, Point, Tensorboards
 
 __all__ = [
     "HERE",
     "Asked",
+    "BoardPart",
     "Claim",
     "DeployedModel",
     "Deployment",
@@ -37,19 +39,22 @@ __all__ = [
     "Key",
     "Model",
     "NewKey",
+    "NewPart",
     "Operation",
     "Page",
+    "Point",
     "Query",
     "Server",
     "Store",
     "Task",
+    "Uploaded",
     "Wanted",
     "open_store",
     "server_of",
 ]
 
 
-class Store(Jobs, Claims, Servers, Operations, Keys):
+class Store(Jobs, Claims, Servers, Operations, Keys, Tensorboards):
     """The database of one installation. Any number of processes and threads may have one open on it."""
 
 

@@ -13,29 +13,38 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tunesmith import pipeline, resources
-from tunesmith.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tunesmith.batch import BatchPlan
+from tunesmith.errors import AlreadyExists, FailedPrecondition, NotFound
 from tunesmith.pipeline import Wanted
-from tunesmith.resources import JobName, JobState, TaskState
+from tunesmith.resources import BatchJobName, JobKind, JobName, JobState, TaskState
 from tunesmith.spec import TuningPlan
 from tunesmith.store import tables
 from tunesmith.store.database import Database
 from tunesmith.store.listing import Fields, Page, Query, find
+from tunesmith.store.tensorboards import add_job_experiment, forget_job_experiments
 
-_FIELDS = Fields(
-    key=tables.jobs.c.sequence,
-    columns={
-        "name": tables.jobs.c.job_id,
-        "display_name": tables.jobs.c.display_name,
-        "pipeline_name": tables.jobs.c.request["pipelineName"].as_string(),
-        "state": tables.jobs.c.state,
-        "create_time": tables.jobs.c.create_time,
-        "update_time": tables.jobs.c.update_time,
-        "start_time": tables.jobs.c.start_time,
-        "end_time": tables.jobs.c.end_time,
-        "template_uri": tables.jobs.c.request["templateUri"].as_string(),
-    },
-    labels=tables.jobs.c.request["labels"],
-)
+_COLUMNS = {
+    "name": tables.jobs.c.job_id,
+    "display_name": tables.jobs.c.display_name,
+    "create_time": tables.jobs.c.create_time,
+    "update_time": tables.jobs.c.update_time,
+    "start_time": tables.jobs.c.start_time,
+    "end_time": tables.jobs.c.end_time,
+}
+_OF_TUNING = {
+    "pipeline_name": tables.jobs.c.request["pipelineName"].as_string(),
+    "template_uri": tables.jobs.c.request["templateUri"].as_string(),
+    "state": tables.jobs.c.state,
+}
+_OF_BATCH = {
+    "model_display_name": tables.jobs.c.request["modelDisplayName"].as_string(),
+    # Clients are told that a job waits by one word, whatever it waits for.
+    "state": sa.case((tables.jobs.c.state == "QUEUED", "PENDING"), else_=tables.jobs.c.state),
+}
+_FIELDS: Mapping[JobKind, Fields] = {
+    kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.jobs.c.request["labels"])
+    for kind, own in cast(Mapping[JobKind, Any], {"tuning": _OF_TUNING, "batch": _OF_BATCH}).items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +62,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A tuning job and where it stands."""
+    """A job and where it stands."""
 
+    kind: JobKind
     id: str
     """Unique in this installation; names the job's folder."""
     job_id: str
@@ -69,7 +79,8 @@ class Job:
     state: JobState
     wanted: Wanted
     """What was asked for and has not happened yet: `pause` or `cancel`; else `run`."""
-    plan: TuningPlan
+    planned: TuningPlan | BatchPlan
+    """By the job's kind."""
     error: Mapping[str, Any] | None
     model: str | None
     """Resource name of the tuned model, once there is one."""
@@ -82,7 +93,20 @@ class Job:
     @property
     def name(self) -> str:
         """The resource name."""
-        return str(JobName(self.project, self.location, self.job_id))
+        of_kind = JobName if self.kind == "tuning" else BatchJobName
+        return str(of_kind(self.project, self.location, self.job_id))
+
+    @property
+    def plan(self) -> TuningPlan:
+        """Of a tuning job."""
+        assert isinstance(self.planned, TuningPlan), f"{self.id} is no tuning job"
+        return self.planned
+
+    @property
+    def batch(self) -> BatchPlan:
+        """Of a batch prediction job."""
+        assert isinstance(self.planned, BatchPlan), f"{self.id} is no batch prediction job"
+        return self.planned
 
     def task(self, name: str) -> Task:
         return next(t for t in self.tasks if t.name == name)
@@ -137,42 +161,69 @@ class Jobs(Database):
         asked: Asked = HERE,
         now_s: float | None = None,
     ) -> Job:
-        """A new job, QUEUED; or the one that the same request has made before.
+        """A new tuning job, QUEUED; or the one that the same request has made before.
 
         AlreadyExists if the project has a job of that id that was asked for with another body.
         """
         now = self._now(now_s)
         project = plan.spec.project
         chosen = resources.check_job_id(job_id or resources.new_job_id(now, secrets.token_hex(3)))
-        key = resources.job_key(project, chosen)
-        body = asked.body_sha256 or _spec_sha256(plan)
         values = {
-            "id": key,
+            "kind": "tuning",
             "project": project,
             "location": asked.location or plan.spec.location,
             "job_id": chosen,
             "display_name": asked.display_name or plan.display_name,
+            "plan": plan.model_dump(mode="json"),
+            "body_sha256": asked.body_sha256 or _spec_sha256(plan),
+            "pool": plan.spec.accelerator_type,
+        }
+        return self._create(values, pipeline.tasks_for(deploys=asked.deploys), asked, now)
+
+    def create_batch_job(
+        self, plan: BatchPlan, *, project: str, job_id: str, asked: Asked, pool: str, now_s: float | None = None
+    ) -> Job:
+        """A new batch prediction job, QUEUED; or the one of that id. AlreadyExists as `create_job`."""
+        values = {
+            "kind": "batch",
+            "project": project,
+            "location": asked.location,
+            "job_id": job_id,
+            "display_name": asked.display_name,
+            "plan": plan.model_dump(mode="json"),
+            "body_sha256": asked.body_sha256,
+            "pool": pool,
+        }
+        return self._create(values, pipeline.BATCH_TASKS, asked, self._now(now_s))
+
+    def _create(self, values: Mapping[str, Any], tasks: Sequence[str], asked: Asked, now_s: float) -> Job:
+        """The job of these values, or the one of its id that the same request has made before."""
+        key = resources.job_key(values["project"], values["job_id"])
+        new = {
+            "id": key,
             "state": "QUEUED",
             "wanted": "run",
-            "plan": plan.model_dump(mode="json"),
-            "body_sha256": body,
             "request": dict(asked.request) if asked.request is not None else None,
-            "pool": plan.spec.accelerator_type,
             "units": asked.units,
-            "create_time": now,
-            "update_time": now,
+            "create_time": now_s,
+            "update_time": now_s,
         }
         try:
             with self._writing() as connection:
-                made = sa.insert(tables.jobs).values(values).returning(tables.jobs.c.sequence)
+                made = sa.insert(tables.jobs).values({**values, **new}).returning(tables.jobs.c.sequence)
                 sequence = connection.execute(made).scalar_one()
-                names = pipeline.tasks_for(deploys=asked.deploys)
-                connection.execute(sa.insert(tables.tasks), [_new_task(sequence, i, n) for i, n in enumerate(names)])
-                add_event(connection, sequence, now, "QUEUED", message="created")
+                connection.execute(sa.insert(tables.tasks), [_new_task(sequence, i, n) for i, n in enumerate(tasks)])
+                add_event(connection, sequence, now_s, "QUEUED", message="created")
                 if asked.tensorboard:
-                    _add_experiment(connection, sequence, asked.tensorboard, chosen, now)
+                    add_job_experiment(
+                        connection,
+                        job_of(connection, sequence),
+                        asked.tensorboard,
+                        display_name=values["plan"]["display_name"],
+                        evaluates=values["plan"]["spec"]["evaluation_data"] is not None,
+                    )
         except exc.IntegrityError:
-            return self._job_made_before(key, body)
+            return self._job_made_before(key, values["body_sha256"])
         return self.job(key)
 
     def job(self, job_id: str) -> Job:
@@ -192,11 +243,11 @@ class Jobs(Database):
             of_job.setdefault(task.job, []).append(task)
         return [as_job(row, of_job.get(row.sequence, [])) for row in rows]
 
-    def list_jobs(self, project: str, location: str, query: Query) -> Page[Job]:
-        """One page of a project's jobs in a location."""
-        of_parent = tables.jobs.c.project == project, tables.jobs.c.location == location
+    def list_jobs(self, project: str, location: str, query: Query, kind: JobKind = "tuning") -> Page[Job]:
+        """One page of a project's jobs of that kind in a location."""
+        wanted = tables.jobs.c.project == project, tables.jobs.c.location == location, tables.jobs.c.kind == kind
         with self._reading() as connection:
-            page = find(connection, sa.select(tables.jobs).where(*of_parent), _FIELDS, query)
+            page = find(connection, sa.select(tables.jobs).where(*wanted), _FIELDS[kind], query)
             of_page = tables.tasks.c.job.in_([row.sequence for row in page.rows])
             tasks = connection.execute(sa.select(tables.tasks).where(of_page)).all()
         of_job: dict[int, list[Any]] = {}
@@ -204,12 +255,12 @@ class Jobs(Database):
             of_job.setdefault(task.job, []).append(task)
         return Page([as_job(row, of_job.get(row.sequence, [])) for row in page.rows], page.next_position)
 
-    def count_jobs(self) -> dict[str, int]:
-        """How many jobs are in each state that one is in."""
-        query = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
+    def count_jobs(self) -> dict[tuple[JobKind, str], int]:
+        """How many jobs of each kind are in each state that one is in."""
+        of = tables.jobs.c.kind, tables.jobs.c.state
+        query = sa.select(*of, sa.func.count()).group_by(*of).order_by(*of)
         with self._reading() as connection:
-            rows = connection.execute(query.order_by(tables.jobs.c.state)).all()
-        return {row[0]: row[1] for row in rows}
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
     def delete_jobs(self, job_ids: Sequence[str], *, now_s: float | None = None) -> list[Job]:
         """Forgets jobs that have come to rest, all or none; what they were. Their folders are the caller's to remove.
@@ -222,7 +273,7 @@ class Jobs(Database):
                 if job.state not in resources.RESTING:
                     raise FailedPrecondition(f"job {job.job_id} is {job.state}; cancel it before deleting it")
             for job in jobs:
-                _forget(connection, job_row(connection, job.id).sequence)
+                _forget(connection, job_row(connection, job.id))
         return jobs
 
     def events(self, job_id: str, after: int = 0) -> list[Event]:
@@ -300,14 +351,15 @@ class Jobs(Database):
             return read_job(connection, key)
 
 
-def _forget(connection: sa.Connection, job: int) -> None:
-    of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job)
+def _forget(connection: sa.Connection, job: Any) -> None:
+    of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job.sequence)
     connection.execute(sa.delete(tables.attempts).where(tables.attempts.c.task.in_(of_job)))
-    for table in (tables.tasks, tables.events, tables.tensorboard_experiments):
-        connection.execute(sa.delete(table).where(table.c.job == job))
-    made = tables.model_versions.c.job == job
+    for table in (tables.tasks, tables.events):
+        connection.execute(sa.delete(table).where(table.c.job == job.sequence))
+    forget_job_experiments(connection, job)
+    made = tables.model_versions.c.job == job.sequence
     connection.execute(sa.update(tables.model_versions).where(made).values(job=None))
-    connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.sequence == job))
+    connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.sequence == job.sequence))
 
 
 def _spec_sha256(plan: TuningPlan) -> str:
@@ -321,32 +373,6 @@ def _new_task(job: int, position: int, name: str) -> dict[str, Any]:
     state: TaskState = "PENDING" if position == 0 else "NOT_TRIGGERED"
     counts = {"attempt": 0, "tries": 0, "furthest_step": 0}
     return {"job": job, "position": position, "name": name, "state": state, **counts}
-
-
-def _add_experiment(connection: sa.Connection, job: int, tensorboard: str, job_id: str, now_s: float) -> None:
-    """The job's experiment (S46), named as the job; InvalidArgument unless the tensorboard is beside the job."""
-    of_job = sa.select(tables.jobs.c.project, tables.jobs.c.location).where(tables.jobs.c.sequence == job)
-    project, location = connection.execute(of_job).one()
-    board = tables.tensorboards.c
-    found = board.id == tensorboard, board.project == project, board.location == location
-    if connection.execute(sa.select(board.id).where(*found)).first() is None:
-        raise InvalidArgument.of(
-            "runtimeConfig.parameterValues.tensorboard_resource_id",
-            f"there is no tensorboard {tensorboard} in projects/{project}/locations/{location}; leave it out: the "
-            "metrics are in the job's folder, and live in :watch",
-        )
-    values = {
-        "tensorboard": tensorboard,
-        "id": job_id,
-        "job": job,
-        "display_name": job_id,
-        "description": "",
-        "labels": {},
-        "source": "",
-        "create_time": now_s,
-        "update_time": now_s,
-    }
-    connection.execute(sa.insert(tables.tensorboard_experiments).values(values))
 
 
 # Reading.
@@ -378,7 +404,9 @@ def read_job(connection: sa.Connection, job_id: str) -> Job:
 
 
 def as_job(row: Any, tasks: Sequence[Any]) -> Job:
+    plan = TuningPlan if row.kind == "tuning" else BatchPlan
     return Job(
+        kind=row.kind,
         id=row.id,
         job_id=row.job_id,
         project=row.project,
@@ -389,7 +417,7 @@ def as_job(row: Any, tasks: Sequence[Any]) -> Job:
         request=row.request or {},
         state=row.state,
         wanted=row.wanted,
-        plan=TuningPlan.model_validate(row.plan),
+        planned=plan.model_validate(row.plan),
         error=row.error,
         model=row.model,
         create_time=row.create_time,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -80,6 +81,28 @@ class Keys(Database):
                 connection.execute(sa.update(tables.keys).where(tables.keys.c.id == row.id).values(last_use_time=now))
         return _as_key(row)
 
+    def make_pass(self, secret: str, place: str, until_s: float) -> str | None:
+        """What stands for a key in one place until a time, and is of no use elsewhere; None if no key in force has it.
+
+        Sealed with the key's hash: nothing is stored, and it ends with the key.
+        """
+        key = self.key_of(secret)
+        if key is None:
+            return None
+        until = str(int(until_s))
+        return f"{key.id}.{until}.{_seal(_sha256(secret), place, until)}"
+
+    def key_of_pass(self, text: str, place: str, *, now_s: float | None = None) -> Key | None:
+        """The key in force that a pass stands for; None if it was made for another place, has run out, or is none."""
+        key_id, _, rest = text.partition(".")
+        until, _, seal = rest.partition(".")
+        in_force = tables.keys.c.id == key_id, tables.keys.c.revoke_time.is_(None)
+        with self._reading() as connection:
+            row = connection.execute(sa.select(tables.keys).where(*in_force)).first()
+        if row is None or not hmac.compare_digest(_seal(row.sha256, place, until).encode(), seal.encode()):
+            return None
+        return _as_key(row) if int(until) > self._now(now_s) else None
+
     def revoke_key(self, key_id: str, *, now_s: float | None = None) -> Key:
         """Ends a key for good; NotFound if there is none of that id. Twice is once."""
         with self._writing() as connection:
@@ -91,6 +114,10 @@ class Keys(Database):
             if row is None:
                 raise NotFound(f"no key has the id {key_id}; `tunesmith keys list` shows those there are", name=key_id)
             return _as_key(row)
+
+
+def _seal(sha256: str, place: str, until: str) -> str:
+    return hmac.new(bytes.fromhex(sha256), f"{place} {until}".encode(), hashlib.sha256).hexdigest()
 
 
 def _sha256(secret: str) -> str:

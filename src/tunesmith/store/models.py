@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from tunesmith import resources
-from tunesmith.errors import FailedPrecondition, InvalidArgument, NotFound
+from tunesmith.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tunesmith.resources import EndpointName, ModelName
 from tunesmith.store import tables
 from tunesmith.store.claims import Claim, Ending, settle
@@ -67,6 +69,22 @@ class Model:
     update_time: float
     version_create_time: float
     deployments: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A version that comes from outside, its files checked."""
+
+    name: ModelName
+    """For a new model."""
+    display_name: str
+    description: str
+    labels: Mapping[str, str]
+    aliases: Sequence[str]
+    base_model: str
+    lineage: Mapping[str, Any]
+    staging: Path
+    """The complete folder, beside those of the registry."""
 
 
 class Models(Database):
@@ -190,6 +208,33 @@ class Models(Database):
             _insert_version(connection, name, FIRST_VERSION, {**version, "lineage": lineage, "metrics": metrics})
             return self._read_model(connection, str(name))
 
+    # What an upload does.
+
+    def add_uploaded(self, uploaded: Uploaded, *, parent: str = "", now_s: float | None = None) -> Model:
+        """A new model, or with `parent` a new version of that one; its files move to their place in the registry.
+
+        AlreadyExists if there is a model of that id; NotFound if there is no such parent.
+        """
+        now = self._now(now_s)
+        try:
+            with self._writing() as connection:
+                name, version = _next_version(connection, uploaded, parent, now)
+                lineage = {**uploaded.lineage, "model": str(name)}
+                said = {"base_model": uploaded.base_model, "lineage": lineage, "metrics": {}, "create_time": now}
+                _insert_version(connection, name, version, {"job": None, **said})
+                made = self._read_model(connection, f"{name}@{version}")
+                for alias in uploaded.aliases:
+                    _set_alias(connection, name.id, resources.check_alias(alias), made, alias)
+                # The last step before the commit: what a crash in between leaves is a folder without a row, and the
+                # next upload to this number, which holds the model's row as this one does, takes it away.
+                shutil.rmtree(made.folder, ignore_errors=True)
+                made.folder.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(uploaded.staging, made.folder)
+                return self._read_model(connection, f"{name}@{version}")
+        except exc.IntegrityError as error:
+            message = f"there is a model {uploaded.name.id} already; leave modelId out, or give it as parentModel"
+            raise AlreadyExists(message, name=str(uploaded.name)) from error
+
     def model_folder(self, job: Job) -> Path:
         """Where the files of the model that a job makes belong, whether it is registered yet or not."""
         return self._models_folder / resources.model_id(job.id, job.create_time) / FIRST_VERSION
@@ -245,6 +290,20 @@ class Models(Database):
         ]
 
 
+def _next_version(connection: sa.Connection, uploaded: Uploaded, parent: str, now_s: float) -> tuple[ModelName, str]:
+    """Name and number of the version to come; its model's row is there, and held, from now on."""
+    if not parent:
+        said = uploaded.display_name, uploaded.labels, now_s, uploaded.description
+        _insert_model(connection, uploaded.name, *said)
+        return uploaded.name, FIRST_VERSION
+    row = _model_row(connection, parent)
+    of_model = tables.models.c.id == row.id
+    counted = {"last_version": tables.models.c.last_version + 1, "update_time": now_s}
+    statement = sa.update(tables.models).where(of_model).values(counted).returning(tables.models.c.last_version)
+    version = connection.execute(statement).scalar_one()
+    return ModelName(row.project, row.location, row.id), str(version)
+
+
 def model_name(job: Any) -> ModelName:
     """Of the model that the job of this row makes."""
     return ModelName(job.project, job.plan["spec"]["location"], resources.model_id(job.id, job.create_time))
@@ -295,7 +354,12 @@ def _version_of(connection: sa.Connection, model_id: str, version_or_alias: str)
 
 
 def _insert_model(
-    connection: sa.Connection, name: ModelName, display_name: str, labels: Mapping[str, str], now_s: float
+    connection: sa.Connection,
+    name: ModelName,
+    display_name: str,
+    labels: Mapping[str, str],
+    now_s: float,
+    description: str = "",
 ) -> None:
     connection.execute(
         sa.insert(tables.models).values(
@@ -303,8 +367,9 @@ def _insert_model(
             project=name.project,
             location=name.location,
             display_name=display_name,
-            description="",
+            description=description,
             labels=dict(labels),
+            last_version=int(FIRST_VERSION),
             create_time=now_s,
             update_time=now_s,
         )

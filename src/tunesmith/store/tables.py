@@ -7,7 +7,8 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 # One row a job. `id` is its key in this installation, `job_id` what its client called it, `request` what of its body
-# is only given back. A job that has begun holds `units` devices of its `pool` until it comes to rest.
+# is only given back; `kind` says what its plan is. A job that has begun holds `units` devices of its `pool` until it
+# comes to rest.
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -19,6 +20,7 @@ jobs = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("wanted", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("body_sha256", sa.Text, nullable=False),
     sa.Column("request", sa.JSON(none_as_null=True)),
@@ -70,7 +72,8 @@ attempts = sa.Table(
     sa.Column("step", sa.Integer),
 )
 
-# A model and its versions. A version is never edited; `default` is an alias that one of them always has.
+# A model and its versions. A version is never edited, and its number never given again; `default` is an alias that one
+# of them always has.
 models = sa.Table(
     "models",
     metadata,
@@ -80,6 +83,7 @@ models = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("last_version", sa.Integer, nullable=False),
     sa.Column("create_time", sa.Double, nullable=False),
     sa.Column("update_time", sa.Double, nullable=False),
     sa.Index("models_by_project", "project", "location", "create_time"),
@@ -181,8 +185,8 @@ keys = sa.Table(
     sa.Column("revoke_time", sa.Double),
 )
 
-# TensorBoard resources: tensorboard > experiment > run > time series > points. An experiment with a `job` has no rows
-# below it: its runs and series are the job's metrics file, as far as it has got.
+# TensorBoard resources: tensorboard > experiment > run > time series > points. Below an experiment with a `job` there
+# are no points: they are in the job's metrics files, as far as it has got.
 tensorboards = sa.Table(
     "tensorboards",
     metadata,

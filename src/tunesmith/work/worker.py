@@ -244,7 +244,7 @@ class Worker:
         of_job = JobFolder(self.settings.jobs / job.id)
         attempt = of_job.attempt(claim.task, claim.attempt).create()
         if not of_job.spec.exists():
-            folder.write_json(of_job.spec, job.plan.model_dump(mode="json"))
+            folder.write_json(of_job.spec, job.planned.model_dump(mode="json"))
         order = {
             "job": job.id,
             "task": claim.task,
@@ -252,7 +252,9 @@ class Worker:
             "job_created": job.create_time,
             "plan": str(of_job.spec),
             "base_models": str(self.settings.base_models),
+            "models": str(self.settings.models),
             "aliases": dict(self.settings.aliases),
+            "serving": self.settings.serving,
             "local_buckets": str(self.settings.local_buckets),
             "buckets": dict(self.settings.buckets),
             "inputs": {

@@ -1,4 +1,4 @@
-"""The unmodified Google SDK against a server: tuning, listing, loading, predicting, counting, jobs, models, endpoints.
+"""The unmodified Google SDK against a server: tuning, loading, predicting, jobs, models, endpoints, tensorboards.
 
     python sdk_flow.py SERVER
 
@@ -63,6 +63,7 @@ bucket.blob("chat.jsonl").upload_from_string(
 )
 said("bucket and objects")
 
+board = aiplatform.Tensorboard.create(display_name=f"board {RUN}", description="d", labels={"run": RUN})
 model = CodeGenerationModel.from_pretrained("code-bison@002")
 job = model.tune_model(
     training_data=pandas.DataFrame(rows(30, "add")),
@@ -78,10 +79,26 @@ job = model.tune_model(
         evaluation_interval=1,
         enable_early_stopping=True,
         enable_checkpoint_selection=True,
+        tensorboard=board,
     ),
 )
 tuned = job.get_tuned_model()
 said("tune_model from a DataFrame with everything set, get_tuned_model")
+
+[experiment] = aiplatform.TensorboardExperiment.list(tensorboard_name=board.resource_name)
+assert experiment.display_name == f"tuned {RUN}", experiment.display_name
+[run] = aiplatform.TensorboardRun.list(tensorboard_experiment_name=experiment.resource_name)
+figures = run.read_time_series_data()
+assert {name: [point.step for point in data.values] for name, data in figures.items()} == {
+    "/train_total_loss": [1, 2],
+    "/train_fraction_of_correct_next_step_preds": [1, 2],
+    "/train_num_predictions": [1, 2],
+    "/eval_total_loss": [0, 1, 2],
+    "/eval_fraction_of_correct_next_step_preds": [0, 1, 2],
+    "/eval_num_predictions": [0, 1, 2],
+}, figures
+assert all(point.scalar.value > 0 for point in figures["/train_total_loss"].values)
+said("the job's figures in its tensorboard")
 
 names = model.list_tuned_model_names()
 assert any("/models/" in n for n in names), names
@@ -172,3 +189,31 @@ assert endpoint.predict([{"prefix": "def f"}], parameters={"maxOutputTokens": 4}
 endpoint.undeploy_all()
 endpoint.delete()
 said("Endpoint: create, deploy, predict, undeploy, delete")
+
+board.update(display_name=f"renamed {RUN}", description="other", labels={"run": RUN, "team": "x"})
+assert aiplatform.Tensorboard(board.name).display_name == f"renamed {RUN}"
+found = aiplatform.Tensorboard.list(filter=f'labels.run="{RUN}"', order_by="create_time")
+assert [b.resource_name for b in found] == [board.resource_name], found
+own = aiplatform.TensorboardExperiment.create(
+    tensorboard_experiment_id=f"own-{RUN}",
+    tensorboard_name=board.resource_name,
+    display_name="own",
+    labels={"team": "x"},
+)
+run = aiplatform.TensorboardRun.create(tensorboard_run_id="run-1", tensorboard_experiment_name=own.resource_name)
+loss = run.create_tensorboard_time_series(display_name="loss", description="nats")
+aiplatform.TensorboardTimeSeries.create(display_name="accuracy", tensorboard_run_name=run.resource_name)
+for step in (0, 1, 1, 2):
+    run.write_tensorboard_scalar_data({"loss": 4.0 - step, "accuracy": 0.0}, step=step)
+own_figures = aiplatform.TensorboardRun(run.resource_name).read_time_series_data()
+assert [(p.step, p.scalar.value) for p in own_figures["loss"].values] == [(0, 4.0), (1, 3.0), (2, 2.0)], own_figures
+assert len(own_figures["accuracy"].values) == 3, own_figures
+again = aiplatform.TensorboardTimeSeries(loss.resource_name)
+assert (again.display_name, again.to_dict()["metadata"]["maxStep"]) == ("loss", "2"), again.to_dict()
+again.delete()
+assert [s.display_name for s in aiplatform.TensorboardTimeSeries.list(run.resource_name)] == ["accuracy"]
+run.delete()
+own.delete()
+board.delete()
+assert not aiplatform.Tensorboard.list(filter=f'labels.run="{RUN}"')
+said("Tensorboard: update, list, delete; experiments, runs, time series; points written and read")

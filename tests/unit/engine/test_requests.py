@@ -14,8 +14,9 @@ from tunesmith import catalog
 from tunesmith.data.formats import Conversation, Fim, Message
 from tunesmith.data.render import Renderer
 from tunesmith.engine.generate import Sampling
-from tunesmith.engine.requests import MAX_STOP_TEXTS, RequestReader
+from tunesmith.engine.requests import RequestReader
 from tunesmith.errors import InvalidArgument
+from tunesmith.questions import MAX_STOP_TEXTS
 
 CODE = {"prefix": "def f("}
 
