@@ -17,7 +17,7 @@ SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e
 STORE           := tests/unit/test_store.py tests/unit/test_migrations.py tests/postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help install tune up test check full faults postgresql clients bench docs fmt clean
+.PHONY: help install tune up test check full faults postgresql documented clients bench docs fmt clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -54,9 +54,12 @@ faults: $(INSTALLED) ## kill, tear and starve real jobs, and see that they end a
 clients: $(INSTALLED) ## run unmodified Google client libraries, old and new, against a real service
 	@$(BIN)/python -m pytest tests/e2e/test_clients.py tests/e2e/test_signatures.py
 
-full: check test postgresql faults ## everything
+documented: $(INSTALLED) ## hold the API to its OpenAPI document with many more requests than `make test` does
+	@TESTS_EXAMPLES=60 $(BIN)/python -m pytest tests/unit/api/test_document.py
 
-bench: $(INSTALLED) ## measure against other trainers; figures go to build/bench/
+full: check test postgresql documented faults ## everything
+
+bench: $(INSTALLED) ## measure training against other trainers, and the service; figures go to build/bench/
 	@mkdir -p build/bench
 	@set -e; for file in benchmarks/bench_*.py; do \
 		echo "running $$file"; $(BIN)/python "$$file" --output build/bench; done

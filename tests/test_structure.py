@@ -379,3 +379,36 @@ def test_open_store_of_a_database_that_is_up_to_date_does_not_load_alembic(tmp_p
         subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
     ]
     assert said == ["True\n", "False\n"]
+
+
+STARTS = {
+    "api": """
+import httpx, asyncio
+from tunesmith.api.app import create_app
+async def ask(app):
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    async with app.router.lifespan_context(app), client:
+        for path in ("/readyz", "/openapi.json", "/v1/projects/p/locations/us-central1/pipelineJobs"):
+            assert (await client.get(path)).status_code == 200
+asyncio.run(ask(create_app(settings)))
+""",
+    "work": """
+import threading
+from tunesmith.store import open_store
+from tunesmith.work.worker import work
+work(settings, open_store(settings), until_idle=True, stop=threading.Event())
+""",
+}
+
+
+@pytest.mark.parametrize("program", STARTS)
+def test_api_and_worker_do_their_work_without_anything_that_computes(program: str, tmp_path: Path) -> None:
+    opening = (
+        "import sys, pathlib; from tunesmith.settings import Settings; settings = Settings(pathlib.Path(sys.argv[1]))"
+    )
+    code = f"{opening}\n{STARTS[program]}\nprint(*{{m.partition('.')[0] for m in sys.modules}})"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert not set(ran.stdout.split()) & (HEAVY | {"numpy"})

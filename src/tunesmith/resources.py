@@ -268,7 +268,7 @@ def new_job_id_of(pipeline_name: str, now_s: float | None = None) -> str:
 
 def rfc3339(time_s: float) -> str:
     """A time as it goes out: UTC, to the microsecond, with a Z."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def job_key(project: str, job_id: str) -> str:

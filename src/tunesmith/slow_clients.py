@@ -47,7 +47,7 @@ class BoundedProtocol(H11Protocol):
         return self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
 
     def _look(self) -> None:
-        """Whether the client owes an end. Between two requests uvicorn's own timer runs until the next byte."""
+        """Times what the client owes. Between two requests uvicorn's own timer runs; the next byte ends that one."""
         if self.conn.their_state is not h11.IDLE and not self._is_answered_early():
             self._forget()
         elif self._timer is None:

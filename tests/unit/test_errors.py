@@ -68,3 +68,11 @@ def test_invalid_argument_lists_every_violation() -> None:
     copy = errors.from_json(json.loads(json.dumps(error.to_json())))
     assert isinstance(copy, InvalidArgument)
     assert copy.violations == [Violation("a", "must be 1"), Violation("b", "must be 2")]
+
+
+def test_server_and_serving_process_give_a_status_the_same_http_code() -> None:
+    # Two tables, since neither may import the other, and nothing that both may import knows HTTP.
+    from tunesmith.api.wire import HTTP_STATUS
+    from tunesmith.engine.serve import _HTTP
+
+    assert _HTTP.items() <= HTTP_STATUS.items()

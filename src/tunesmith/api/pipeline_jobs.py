@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import filters, folder, pipeline, resources
@@ -27,6 +27,7 @@ from tunesmith.api.wire import (
     documented,
     filter_value,
     masked,
+    page_of,
     parse_json,
     present,
     read_as,
@@ -112,14 +113,14 @@ def list_pipeline_jobs(
     project: str,
     location: str,
     listing: Annotated[Listing, Depends()],
-) -> JSONResponse:
+) -> Response:
     """Jobs of a project in a region, newest first unless another order is asked for; without their tasks."""
     _, store = _of(request)
     parent = f"projects/{project}/locations/{location}/pipelineJobs"
     page = store.list_jobs(project, location, listing.query(parent, _filter_value))
     jobs = [masked(shown(job, store, detail=False), listing.read_mask) for job in page.rows]
     following = listing.token(parent, page.next_position)
-    return JSONResponse(present(pipelineJobs=jobs, nextPageToken=following))
+    return page_of(present(pipelineJobs=jobs, nextPageToken=following))
 
 
 @router.post(PARENT + "/{job}:cancel")

@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tunesmith import catalog, filters, resources
@@ -202,6 +202,14 @@ def timestamp(time_s: float | None) -> str | None:
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that have a value, as Google's JSON leaves the others out."""
     return {key: value for key, value in fields.items() if value not in (None, {}, [], "")}
+
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def page_of(content: Mapping[str, Any]) -> fastapi.Response:
+    """As JSONResponse, in a third of its time: a page of jobs has 300 KB."""
+    return fastapi.Response(_ANY.dump_json(content), media_type="application/json")
 
 
 def status_of(error: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -168,6 +168,8 @@ def _answer(
     """Speaks HTTP until STOP, or until one of the two threads has ended by a mistake of its own."""
     token = secrets.token_urlsafe(32)
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        # As in up.py: else each answer waits 40 ms for the client to acknowledge its head.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = _server(served, token)
         speaking = threads.submit(server.run, sockets=[listening])

@@ -62,7 +62,12 @@ def find(connection: sa.Connection, select: sa.Select[Any], fields: Fields, quer
     order.append((fields.key, order[-1][1] if order else True))
     if query.position:
         select = select.where(_behind(order, query.position))
-    select = select.order_by(*[column.desc() if falls else column.asc() for column, falls in order])
+    ordering = [column.desc() if falls else column.asc() for column, falls in order]
+    if query.order:
+        # No index has this order: sorts keys alone, and not rows with all that is in them.
+        keys = select.with_only_columns(fields.key).order_by(*ordering).limit(query.limit + 1)
+        select = select.where(fields.key.in_(keys))
+    select = select.order_by(*ordering)
     marks = [column.label(f"position_{i}") for i, (column, _) in enumerate(order)]
     rows = connection.execute(select.add_columns(*marks).limit(query.limit + 1)).all()
     if len(rows) <= query.limit:
