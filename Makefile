@@ -14,7 +14,7 @@ DATA := build/stdlib
 INSTALLED       := $(VENV)/.installed
 SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
 # What runs on PostgreSQL too.
-STORE           := tests/unit/test_store.py tests/unit/test_migrations.py tests/postgresql
+STORE           := $(wildcard tests/unit/test_store*.py) tests/unit/test_migrations.py tests/postgresql
 
 .DEFAULT_GOAL := help
 .PHONY: help install tune up test check full faults postgresql documented clients bench docs fmt clean
