@@ -92,7 +92,9 @@ def _behind(order: Sequence[tuple[Any, bool]], position: Sequence[Any]) -> Any:
 
 
 def _present(column: Any) -> Any:
-    """A missing value sorts as the smallest, on every database."""
+    """A missing value sorts as the smallest, on every database; a column that has none keeps its index."""
+    if not getattr(column, "nullable", True):
+        return column
     return sa.func.coalesce(column, 0 if _is_number(column) else "")
 
 

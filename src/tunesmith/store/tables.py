@@ -35,6 +35,7 @@ jobs = sa.Table(
     sa.UniqueConstraint("project", "job_id"),
     sa.Index("jobs_by_state", "state", "sequence"),
     sa.Index("jobs_by_project", "project", "location", "sequence"),
+    sa.Index("jobs_by_create_time", "project", "location", "create_time", "sequence"),
 )
 
 # One row a task of a job. `attempt` counts all tries and names their folders, `tries` those since it last got on.

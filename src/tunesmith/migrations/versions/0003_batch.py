@@ -16,3 +16,4 @@ down_revision = "0002"
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("kind", sa.Text, nullable=False, server_default="tuning"))
     op.add_column("models", sa.Column("last_version", sa.Integer, nullable=False, server_default="1"))
+    op.create_index("jobs_by_create_time", "jobs", ["project", "location", "create_time", "sequence"])
