@@ -61,6 +61,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             text = "".join(json.dumps(row) + "\n" for row in rows)
             service.put("my-bucket", f"{name}.jsonl", text)
             (work / f"{name}.jsonl").write_text(text)
+        service.put("my-bucket", "instances.jsonl", '{"prefix": "add 1 to x"}\n{"prefix": "add 2 to x"}\n')
         said = {"PYTHONPATH": PATHS, "TUNESMITH_SERVER": service.url, "TUNESMITH_HOME": str(work / "home")}
         yield House(service.url, work, kept | said)
 
@@ -172,6 +173,29 @@ def test_tuned_models_are_listed_by_their_base(house: House, tuned: str) -> None
 def test_a_tuned_model_is_loaded_by_its_name(house: House, tuned: str) -> None:
     """S67."""
     assert script(house, LOAD.format(name=tuned)).strip() == tuned
+
+
+BATCH = """
+import json
+import tunesmith as vertexai
+from tunesmith.language_models import CodeGenerationModel
+vertexai.init(project="myproject", location="us-central1")
+model = CodeGenerationModel.get_tuned_model(sys.argv[1])
+job = model.batch_predict(
+    dataset="gs://my-bucket/instances.jsonl",
+    destination_uri_prefix="gs://my-bucket/answers",
+    model_parameters={"maxOutputTokens": 8, "temperature": 0},
+)
+lines = [json.loads(line) for output in job.iter_outputs() for line in output.download_as_text().splitlines()]
+assert [line["instance"] for line in lines] == [{"prefix": "add 1 to x"}, {"prefix": "add 2 to x"}], lines
+for line in lines:
+    alone = model.predict(line["instance"]["prefix"], max_output_tokens=8, temperature=0)
+    assert line["predictions"][0]["content"] == alone.text, (line, alone.text)
+"""
+
+
+def test_a_tuned_model_answers_a_batch_as_it_answers_one_by_one(house: House, tuned: str) -> None:
+    script(house, BATCH.replace("sys.argv[1]", repr(tuned)))
 
 
 def test_a_chat_model_is_tuned_from_a_local_file_listed_and_talked_to(house: House) -> None:
