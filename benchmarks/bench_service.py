@@ -95,7 +95,7 @@ def measure(home: Path, jobs: int, rounds: int, requests: int) -> dict[str, Any]
         answered = [{name: times(ask, requests) for name, ask in asked.items()} for _ in range(rounds)]
         worked_mib = server.memory_mib()
     load = os.getloadavg()
-    claims = [claims_per_s(home, 200) for _ in range(rounds)]
+    claims = [claims_per_s(home, requests) for _ in range(rounds)]
     return {
         "machine": {"cores": os.cpu_count(), "load_average": load},
         "jobs": jobs,
