@@ -150,7 +150,9 @@ def fill(home: Path, number: int) -> None:
         for i in range(1, number):
             sequence = job["sequence"] + i
             state = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "CANCELLED")[i % 5]
-            named = {"id": f"p.job-{i}", "job_id": f"job-{i}", "request": request(i), "state": state}
+            asked = request(i)
+            named = {"id": f"p.job-{i}", "job_id": f"job-{i}", "state": state}
+            named |= {"request": asked, "labels": asked["labels"]}
             times_of = {"create_time": 1e9 + i, "update_time": 1e9 + i + 60.0, "end_time": 1e9 + i + 60.0}
             rows.append({**job, "sequence": sequence, **named, **times_of})
             for task in tasks:

