@@ -104,7 +104,6 @@ IMPORTS = (
 # Third parties, and those of the standard library that start something: the only modules that may import them.
 THIRD_PARTIES = {
     "pydantic": ("spec", "batch", "questions", "flags", "resources", "api.*"),
-    "pydantic_core": ("api.wire",),
     "obstore": ("storage",),
     "google_crc32c": ("storage",),
     "sqlalchemy": ("store.*", "migrations.*"),

@@ -19,9 +19,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import fastapi
-import pydantic_core
 from fastapi import Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
@@ -203,7 +201,7 @@ def timestamp(time_s: float | None) -> str | None:
 
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that have a value, as Google's JSON leaves the others out."""
-    return {key: value for key, value in fields.items() if value not in (None, {}, [], "")}
+    return {key: value for key, value in fields.items() if value or isinstance(value, int | float)}
 
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
@@ -243,13 +241,6 @@ def masked(resource: Mapping[str, Any], read_mask: str) -> dict[str, Any]:
 
 
 # Lists.
-
-
-class PageResponse(JSONResponse):
-    """A page of many resources as JSON, written in a third of the time."""
-
-    def render(self, content: Any) -> bytes:
-        return pydantic_core.to_json(content)
 
 
 @dataclass(frozen=True, slots=True)
