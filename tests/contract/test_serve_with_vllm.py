@@ -110,6 +110,18 @@ def test_a_client_that_goes_away_ends_the_request_at_vllm(start: Callable[..., P
         assert Behind(process).seen()["ended"] == 0
 
 
+def test_a_request_too_many_is_refused_and_taken_once_there_is_room(start: Callable[..., Process]) -> None:
+    process = start(limits={"rows": 1, "waiting": 0})
+    endless = request("x = 1", max_output_tokens=2000)
+    with process.ready() as client:
+        with client.stream("POST", "/generate", json=endless) as answer:
+            received = answer.iter_lines()
+            next(received)
+            refused = client.post("/generate", json=request("def f("))
+            assert (refused.status_code, refused.json()["status"]) == (429, "RESOURCE_EXHAUSTED")
+        wait(lambda: client.post("/generate", json=request("def f(")).status_code == 200)
+
+
 def test_when_vllm_dies_the_answer_fails_and_the_process_ends(start: Callable[..., Process]) -> None:
     process = start()
     endless = request("x = 1", max_output_tokens=2000)

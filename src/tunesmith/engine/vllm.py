@@ -242,6 +242,8 @@ class VllmBatcher:
         self._changed = threading.Lock()
         self._accepts = True
         self._closing = asyncio.Event()
+        self._open = 0
+        """Requests taken in that have not ended."""
         self._tasks: dict[_Asked, asyncio.Task[None]] = {}
         self._adapters: OrderedDict[tuple[str, str], _Named] = OrderedDict()
         self._loading = asyncio.Lock()
@@ -261,8 +263,9 @@ class VllmBatcher:
         with self._changed:
             if not self._accepts:
                 raise Unavailable("this model's process is about to end and takes no more requests; ask again")
-            if len(self._tasks) >= self._limits.waiting + self._limits.rows:
-                raise ResourceExhausted(f"{len(self._tasks)} requests are under way already; ask again later")
+            if self._open >= self._limits.waiting + self._limits.rows:
+                raise ResourceExhausted(f"{self._open} requests are under way already; ask again later")
+            self._open += 1
             self._loop.call_soon_threadsafe(self._begin, ticket)
         return ticket
 
@@ -339,6 +342,8 @@ class VllmBatcher:
     def _ended(self, ticket: _Asked, task: asyncio.Task[None]) -> None:
         """Whatever went wrong is told to whoever asked."""
         self._tasks.pop(ticket, None)
+        with self._changed:
+            self._open -= 1
         if task.cancelled():
             gone = Cancelled("whoever asked has gone")
             ended = Unavailable("this model's process ended before the answer did; ask again")
