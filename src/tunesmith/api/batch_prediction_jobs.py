@@ -214,7 +214,8 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=name) from error
-    if job.kind != "batch" or job.location != location:
+    # A key with a dot in it is another project's job too, if the project and the id are cut elsewhere.
+    if (job.kind, job.project, job.location, job.job_id) != ("batch", project, location, job_id):
         raise NotFound(f"{name} does not exist", name=name)
     return job
 

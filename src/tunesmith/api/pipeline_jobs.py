@@ -298,6 +298,9 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=str(name)) from error
+    if (job.project, job.job_id) != (project, job_id):
+        # The same key, with the project and the id cut elsewhere: another project's job.
+        raise NotFound(f"{name} does not exist", name=str(name))
     if job.kind != "tuning":
         raise NotFound(f"{name} does not exist; {job.name} is a batch prediction job", name=str(name))
     if job.location != location:

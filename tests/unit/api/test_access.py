@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from making import make_plan
+from tunesmith import resources
 from tunesmith.api.app import create_app
 from tunesmith.resources import Role
 from tunesmith.settings import Settings
-from tunesmith.store import Store
+from tunesmith.store import Asked, Store
+from unit.api.test_batch_prediction_jobs import BODY as BATCH
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/templates/")
 MINE = "/v1/projects/mine/locations/us-central1"
@@ -56,6 +59,23 @@ def test_without_a_key_nothing_is_open_but_health_and_templates(client: TestClie
         answer = client.request(method, filled(path), json={} if method in ("POST", "PATCH") else None)
         assert answer.status_code == 401, f"{method} {path} answered {answer.status_code}"
         assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("mine", ["local", "a"])
+def test_no_cut_of_a_jobs_key_opens_another_projects_job(client: TestClient, mine: str) -> None:
+    store: Store = client.app.state.store  # type: ignore[attr-defined]
+    region = "us-central1"
+    store.create_job(make_plan(project="a.b"), job_id="tune-1", asked=Asked(location=region))
+    made = client.post(f"/v1/projects/a.b/locations/{region}/batchPredictionJobs", json=BATCH).json()
+    jobs = {"pipelineJobs": "tune-1", "batchPredictionJobs": made["name"].rpartition("/")[2]}
+    mine_alone = key(client, "admin", mine)
+    for kind, job_id in jobs.items():
+        cut = resources.job_key("a.b", job_id).removeprefix("" if mine == "local" else f"{mine}.")
+        path = f"/v1/projects/{mine}/locations/{region}/{kind}/{cut}"
+        answers = [client.get(path, headers=mine_alone), client.delete(path, headers=mine_alone)]
+        answers.append(client.post(f"{path}:cancel", headers=mine_alone, json={}))
+        assert [answer.status_code for answer in answers] == [404, 404, 404], answers[0].text
+    assert {job.state for job in store.jobs()} == {"QUEUED"}
 
 
 def test_a_viewer_looks_and_does_nothing_else(client: TestClient) -> None:
