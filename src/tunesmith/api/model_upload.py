@@ -22,7 +22,7 @@ from pydantic import Field
 import tunesmith
 from tunesmith import adapter_check, catalog, fingerprint, folder, resources
 from tunesmith.adapter_check import BINDING, LAYOUT, MANIFEST, WEIGHTS
-from tunesmith.api import models, operations
+from tunesmith.api import buckets, models, operations
 from tunesmith.api.auth import Tuner
 from tunesmith.api.wire import Wire, body_of, documented
 from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Violation
@@ -103,6 +103,7 @@ def upload_model(
     wrong = [*_wrong_words(body, location), *_not_offered(body.model)]
     if wrong:
         raise InvalidArgument.of_all(wrong)
+    buckets.refuse_closed(request.app.state.storage, caller, [body.model.artifact_uri])
     parent = _parent(store, body.parent_model, project, location)
     name = ModelName(project, location, body.model_id or resources.new_id())
     with _staging(settings) as staging:
