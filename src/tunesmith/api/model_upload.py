@@ -49,6 +49,12 @@ class Container(Wire):
     health_route: str = ""
 
 
+class Encryption(Wire):
+    """A customer's key. It encrypts nothing here: it is given back, as a job's is."""
+
+    kms_key_name: str
+
+
 class ModelBody(Wire):
     """A Model as a client uploads it. What only the server fills in is taken and not looked at."""
 
@@ -61,7 +67,7 @@ class ModelBody(Wire):
     container_spec: Container | None = None
     predict_schemata: Any = None
     explanation_spec: Any = None
-    encryption_spec: Any = None
+    encryption_spec: Encryption | None = None
     base_model_source: Any = None
     metadata: Any = None
     metadata_schema_uri: str = ""
@@ -340,9 +346,10 @@ def _lineage(model: ModelBody, belongs: Belongs, adapter: Path) -> dict[str, Any
     files = folder.read_json(adapter / MANIFEST)["files"]
     reference = belongs.reference
     base = {"name": belongs.base.name, "sha256": belongs.sha256, "reference": reference.name if reference else ""}
-    container = model.container_spec.model_dump(by_alias=True, exclude_unset=True) if model.container_spec else None
+    kept = {name: getattr(model, name) for name in ("container_spec", "encryption_spec")}
+    given = {name: said and said.model_dump(by_alias=True, exclude_unset=True) for name, said in kept.items()}
     return {
-        "source": {"artifact_uri": model.artifact_uri, "container_spec": container, "files": files},
+        "source": {"artifact_uri": model.artifact_uri, **given, "files": files},
         "base": base | {"licence": belongs.base.licence},
         "data": {"kind": reference.kind if reference else "generation"},
         "version_description": model.version_description,
