@@ -147,6 +147,7 @@ def test_a_model_that_is_not_known_is_never_answered_by_another(client: TestClie
         ("modelParameters.maxOutputTokens", 10**9, "modelParameters.maxOutputTokens", "context of 8,192"),
         ("modelParameters.candidateCount", 99, "modelParameters.candidateCount", "less than or equal to 8"),
         ("modelParameters.topK", 0, "modelParameters.topK", "greater than or equal to 1"),
+        ("modelParameters.stopSequences", {"#": 1}, "modelParameters.stopSequences", "must be a list of texts"),
         ("modelParameters.stopSequences", [""], "modelParameters.stopSequences", "1 to 1,000 characters"),
         ("modelParameters.temprature", 1, "modelParameters.temprature", "did you mean temperature"),
         ("modelParameters.echo", True, "modelParameters.echo", "is not offered"),
