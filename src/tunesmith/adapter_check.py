@@ -30,6 +30,8 @@ MAX_TENSORS = 100_000
 """The largest adapters have a tenth of it, with 150 bytes of header each."""
 MAX_RANK = 512
 """As TuningSpec and engine/shelf.py."""
+MAX_SCALE = 1_000_000
+"""Of lora_alpha; some hundreds are usual, and a larger one makes no numbers in 16 bits."""
 
 # Files that run code when they are opened as what their names say.
 _CODE = re.compile(
@@ -154,8 +156,11 @@ def _wrong_numbers(said: Mapping[str, Any]) -> Iterator[Violation]:
     scales = {"lora_alpha": said.get("lora_alpha", 8)}
     scales |= {f"alpha_pattern.{key}": value for key, value in patterns["alpha_pattern"].items()}
     for field, scale in scales.items():
-        if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale < math.inf:
-            yield Violation(field, f"must be a number above 0, got {scale!r:.80}")
+        if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale <= MAX_SCALE:
+            yield Violation(field, f"must be a number above 0, at most {MAX_SCALE:,}, got {scale!r:.80}")
+    for field in ("use_rslora", "fan_in_fan_out"):
+        if said.get(field) not in (None, True, False):
+            yield Violation(field, f"must be true or false, got {said[field]!r:.80}")
     dropout = said.get("lora_dropout", 0)
     if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0 <= dropout < 1:
         yield Violation("lora_dropout", f"must be a number from 0 to below 1, got {dropout!r:.80}")

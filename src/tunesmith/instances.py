@@ -113,7 +113,9 @@ def _parameter(where: str, field: str, value: Any) -> Any:
         if field in _WHOLE:
             return whole(value)
         if field == "stop":
-            return [value] if isinstance(value, str) else list(value)
+            if not isinstance(value, str | list):
+                raise ValueError(f"must be a list of texts, got {value!r:.60}")
+            return [value] if isinstance(value, str) else value
         if isinstance(value, bool):
             raise ValueError(f"must be a number, got {value!r}")
         return float(value)

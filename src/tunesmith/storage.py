@@ -333,9 +333,13 @@ class Storage:
 
     def get_bucket(self, name: str) -> Bucket:
         """NotFound if there is no such bucket."""
+        return self.bucket_of("gs", name)
+
+    def bucket_of(self, scheme: str, name: str) -> Bucket:
+        """As `get_bucket`, of that scheme: where it is not mapped, s3:// names the folder that gs:// does."""
         check_bucket_name(name)
         folder = self.root / name
-        if ("gs", name) in self._mapped:
+        if (scheme, name) in self._mapped:
             return Bucket(name, None, 0.0)
         if folder.is_symlink() or not folder.is_dir():
             raise NotFound(f"no bucket {name!r}; create it, or make the folder {folder}", bucket=name)

@@ -397,3 +397,26 @@ def test_a_mistake_of_ours_ends_the_run_and_is_told_to_all(
     with pytest.raises(ZeroDivisionError):
         batcher.run()
     assert all(isinstance(answered.error, errors.Unavailable) for answered in asked)
+
+
+def _make_numberless(adapter: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(adapter / "adapter_model.safetensors")
+    broken = {name: torch.full_like(tensor, torch.nan) for name, tensor in weights.items()}
+    _reseal(adapter, lambda target: save_file(broken, target / "adapter_model.safetensors"))
+
+
+@pytest.mark.parametrize("sampling", [WARM, Sampling(temperature=0.0)])
+def test_a_model_that_makes_no_numbers_fails_alone(tmp_path: Path, sampling: Sampling) -> None:
+    home = make_home(tmp_path)
+    broken = home.tuned(5)
+    _make_numberless(broken.folder / "adapter")
+    asks = [home.ask(TEXTS[0]), home.ask(TEXTS[1], tuned=broken, sampling=sampling, candidates=2), home.ask(TEXTS[3])]
+    answers = serve_all(home.batcher(home.shelf()), asks)
+    ended = answers[1].events[-1]
+    assert isinstance(ended, Failed), ended
+    assert isinstance(ended.error, errors.FailedPrecondition)
+    alone = home.generator()
+    for text, answered in ((TEXTS[0], answers[0]), (TEXTS[3], answers[2])):
+        assert [answered.text()] == alone.answer([question(text)], max_output_tokens=24)

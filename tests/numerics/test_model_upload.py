@@ -20,7 +20,6 @@ from tunesmith import catalog, folder
 from tunesmith.api import model_upload, predictions
 from tunesmith.api.app import create_app
 from tunesmith.data.render import Renderer
-from tunesmith.engine.continuous import Limits
 from tunesmith.engine.export import export
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.model import prepare
@@ -100,7 +99,7 @@ def site(tmp_path: Path, tuned: tuple[Path, Path]) -> Iterator[Site]:
 def test_an_uploaded_adapter_answers_as_it_did_where_it_was_tuned(site: Site, tmp_path: Path) -> None:
     model = site.uploaded(labels={LABEL: "code-bison-002"})
     base = catalog.from_folder(site.base)
-    served = open_served(base, site.settings.base_models, None, site.settings.models, Limits())
+    served = open_served(base, site.settings.base_models, None, site.settings.models, {})
     target = predictions.target_of(model)
     assert (target.server.base_model, target.server.weights) == (str(site.base), None)
     asked = {"conversation": {"prefix": ASKED}, "model": target.asked, "max_output_tokens": 24}
@@ -134,7 +133,8 @@ def test_an_uploaded_adapter_is_exported_with_a_proof(site: Site, tmp_path: Path
 def test_a_version_is_kept_as_a_tuned_one_is(site: Site) -> None:
     site.put("adapter/README.md", b"hello")
     fields = {"description": "d", "versionDescription": "first", "labels": {"own": "yes"}}
-    model = site.uploaded(**fields, containerSpec={"imageUri": "example.test/serve:1"})
+    key = {"kmsKeyName": "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"}
+    model = site.uploaded(**fields, containerSpec={"imageUri": "example.test/serve:1"}, encryptionSpec=key)
     folder.verify(model.folder)
     folder.verify(model.folder / "adapter")
     assert {p.name for p in model.folder.iterdir()} == {"adapter", "lineage.json", "README.md", "manifest.json"}
@@ -147,6 +147,7 @@ def test_a_version_is_kept_as_a_tuned_one_is(site: Site) -> None:
     said = site.client.get(f"/v1/{model.name}").json()
     assert (said["versionDescription"], said["description"], said["labels"]["own"]) == ("first", "d", "yes")
     assert (said["containerSpec"], said["artifactUri"]) == ({"imageUri": "example.test/serve:1"}, "gs://bucket/adapter")
+    assert said["encryptionSpec"] == key
     assert said["modelSourceInfo"]["sourceType"] == "CUSTOM"
     assert LABEL in said["labels"]
 
@@ -324,6 +325,7 @@ def test_an_adapter_of_another_base_of_other_shapes_is_refused(site: Site, tmp_p
         ({"parentModel": "projects/p/locations/us-central1/models/1", "modelId": "2"}, 400, "modelId"),
         ({"explanationSpec": {"x": 1}}, 400, "is not offered"),
         ({"containerSpec": {"imageUri": "x", "command": ["sh"]}}, 400, "command"),
+        ({"encryptionSpec": {"key": "k"}}, 400, "model.encryptionSpec.kmsKeyName"),
         ({"artefactUri": "gs://x/y"}, 400, "did you mean artifactUri"),
     ],
 )
@@ -353,7 +355,7 @@ def test_a_version_of_another_base_than_its_parent_is_refused(site: Site) -> Non
 def test_prompts_are_rendered_for_the_uploaded_model_as_for_the_base(site: Site) -> None:
     """One renderer for the base and everything beside it."""
     base = catalog.from_folder(site.base)
-    served = open_served(base, site.settings.base_models, None, site.settings.models, Limits())
+    served = open_served(base, site.settings.base_models, None, site.settings.models, {})
     model = site.uploaded()
     tuned = {"name": "m", "folder": str(model.folder)}
     asks = [

@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import catalog, filters, folder, pipeline, resources
-from tunesmith.api import operations
-from tunesmith.api.auth import Tuner, Viewer
+from tunesmith.api import buckets, operations
+from tunesmith.api.auth import Principal, Tuner, Viewer
 from tunesmith.api.batch_request import POOL, BatchPredictionJobBody, understand
 from tunesmith.api.wire import (
     Listing,
@@ -54,11 +54,12 @@ async def create_batch_prediction_job(
     """Asks for predictions of many instances. The same requestId with the same body is the same job."""
     raw = parse_json(await read_body(request))
     body = read_as(BatchPredictionJobBody, raw)
-    return JSONResponse(await run_in_threadpool(_create, request, body, raw, project, location, request_id))
+    return JSONResponse(await run_in_threadpool(_create, request, caller, body, raw, project, location, request_id))
 
 
 def _create(
     request: Request,
+    caller: Principal,
     body: BatchPredictionJobBody,
     raw: Mapping[str, Any],
     project: str,
@@ -72,6 +73,8 @@ def _create(
         raise InvalidArgument.of("requestId", text)
     job_id = resources.batch_job_id(project, request_id)
     plan, asked = understand(body, raw, project, location, job_id, settings, store)
+    buckets.refuse_closed(request.app.state.storage, caller, plan.sources)
+    buckets.refuse_closed(request.app.state.storage, caller, [plan.destination], writes=True)
     return to_wire(store.create_batch_job(plan, project=project, job_id=job_id, asked=asked, pool=POOL), settings)
 
 
@@ -214,7 +217,8 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=name) from error
-    if job.kind != "batch" or job.location != location:
+    # A key with a dot in it is another project's job too, if the project and the id are cut elsewhere.
+    if (job.kind, job.project, job.location, job.job_id) != ("batch", project, location, job_id):
         raise NotFound(f"{name} does not exist", name=name)
     return job
 

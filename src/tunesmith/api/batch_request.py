@@ -31,6 +31,8 @@ MAX_URIS = 1000
 _STATE = "JOB_STATE_"
 _PUBLISHED = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/([^/]+)")
 _INPUT, _OUTPUT = "inputConfig.gcsSource.uris", "outputConfig.gcsDestination.outputUriPrefix"
+_LONGEST_NAME = "prediction.results-00000-of-00000"
+"""Of an object in the job's folder (data/batch_output.py): that it has room is known before the hours of predicting."""
 # Parts of a URI that stand for others (data/batch_input.py): an object's own name holds none of them.
 _PATTERN = re.compile(r"[*?\[\]]")
 _WIRE_NAMES = {
@@ -149,6 +151,9 @@ def understand(
     asks = _model(body, project, location, settings, store)
     drawing = _drawing(body, asks, wrong)
     rows = _rows(body, wrong)
+    if not wrong:
+        destination = _destination(body, asks.display_name, job_id)
+        wrong += _wrong_uri(_OUTPUT, f"{destination}/{_LONGEST_NAME}")
     if wrong:
         raise InvalidArgument.of_all(wrong)
     assert body.input_config.gcs_source is not None
@@ -159,7 +164,7 @@ def understand(
         kind=asks.kind,
         context=asks.context,
         sources=tuple(body.input_config.gcs_source.uris),
-        destination=_destination(body, asks.display_name, job_id),
+        destination=destination,
         drawing=drawing,
         seed=secrets.randbits(63),
         rows=rows,

@@ -16,6 +16,7 @@ import io
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -171,10 +172,21 @@ class TensorBoard:
         def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
             begun[:] = [int(status.split()[0]), headers]
 
-        content = b"".join(self._application(_environment(request, body) | {_PROJECT: project}, start))
+        try:
+            content = b"".join(self._application(_environment(request, body) | {_PROJECT: project}, start))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if not _is_tensorboards_own(error):
+                raise
+            raise InvalidArgument.of("request", f"is nothing that TensorBoard can read ({error})") from error
         answer = Response(content, begun[0])
         answer.raw_headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in begun[1]]
         return answer
+
+
+def _is_tensorboards_own(error: Exception) -> bool:
+    """Whether its code fell over it, which looks at the shape of what it is sent with little care."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("tensorboard.")
 
 
 def _make_application(figures: Figures) -> Callable[..., Any]:
@@ -323,6 +335,17 @@ class Figures:
 
     def list_blob_sequences(self, ctx: Any = None, **_: Any) -> dict[str, Any]:
         return {}
+
+    def read_tensors(self, ctx: Any = None, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def read_blob_sequences(self, ctx: Any = None, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def read_blob(self, ctx: Any = None, *, blob_key: str) -> bytes:
+        from tensorboard.errors import NotFoundError
+
+        raise NotFoundError(f"there is no blob {blob_key}, nor any other")
 
     def _series(self, ctx: Any, experiment_id: str, plugin_name: str, wanted: Any) -> Iterator[_Series]:
         """What a caller may see of what is wanted."""

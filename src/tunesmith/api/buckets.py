@@ -5,7 +5,8 @@ the path as it was sent, where `/` is `%2F`. What comes from where: `app.state.s
 max_object_bytes` where an installation sets one. Bytes stream both ways.
 
 **Who may what**: reading needs the role viewer and writing the role tuner in the bucket's project. A bucket without a
-project (made by hand, or mapped) may be read by every principal and written only by an admin.
+project (made by hand, or mapped) may be read by every principal and written only by an admin. The same holds for what
+a job or an upload names by its URI.
 
 What is not here: access lists and policies (one that is put is answered and stored nowhere: roles decide), custom
 metadata, versions, copying, and every other field of an upload's metadata than name, contentType, md5Hash, crc32c.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -26,7 +27,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from tunesmith import resources
 from tunesmith.api import uploads
 from tunesmith.api.auth import Principal, principal
-from tunesmith.errors import Aborted, InvalidArgument, NotFound
+from tunesmith.errors import Aborted, InvalidArgument, NotFound, PermissionDenied
 from tunesmith.storage import Bucket, Draft, ObjectInfo, Opened, Storage, check_key
 
 MAX_OBJECT_BYTES = 10 << 30
@@ -419,16 +420,42 @@ def _max_bytes(request: Request) -> int:
     return int(getattr(request.app.state, "max_object_bytes", MAX_OBJECT_BYTES))
 
 
+def refuse_closed(storage: Storage, asker: Principal, uris: Sequence[str], *, writes: bool = False) -> None:
+    """PermissionDenied for the first object, or folder, in a bucket that the asker may not read, or write.
+
+    A bucket that is not there is NotFound to a key of one project: another one could make it before the job begins.
+    """
+    for uri in dict.fromkeys(uris):
+        scheme, mark, rest = uri.partition("://")
+        if not mark:
+            continue
+        try:
+            bucket = storage.bucket_of(scheme, rest.partition("/")[0])
+        except NotFound:
+            if asker.project is None:
+                continue
+            raise
+        try:
+            _check(bucket, asker, writes)
+        except PermissionDenied as error:
+            raise PermissionDenied(f"{uri}: {error.message}") from error
+
+
+def _check(bucket: Bucket, asker: Principal, writes: bool) -> None:
+    if writes:
+        asker.check(bucket.project, "admin" if bucket.project is None else "tuner")
+    elif bucket.project is not None:
+        asker.check(bucket.project, "viewer")
+
+
 def _readable(request: Request, name: str, asker: Principal) -> Bucket:
     bucket = _storage(request).get_bucket(name)
-    if bucket.project is not None:
-        asker.check(bucket.project, "viewer")
+    _check(bucket, asker, writes=False)
     return bucket
 
 
 def _writable(request: Request, name: str, asker: Principal) -> None:
-    bucket = _storage(request).get_bucket(name)
-    asker.check(bucket.project, "admin" if bucket.project is None else "tuner")
+    _check(_storage(request).get_bucket(name), asker, writes=True)
 
 
 def _uri(request: Request, bucket: str) -> str:

@@ -22,7 +22,7 @@ from pydantic import Field
 import tunesmith
 from tunesmith import adapter_check, catalog, fingerprint, folder, resources
 from tunesmith.adapter_check import BINDING, LAYOUT, MANIFEST, WEIGHTS
-from tunesmith.api import models, operations
+from tunesmith.api import buckets, models, operations
 from tunesmith.api.auth import Tuner
 from tunesmith.api.wire import Wire, body_of, documented
 from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Violation
@@ -49,6 +49,12 @@ class Container(Wire):
     health_route: str = ""
 
 
+class Encryption(Wire):
+    """A customer's key. It encrypts nothing here: it is given back, as a job's is."""
+
+    kms_key_name: str
+
+
 class ModelBody(Wire):
     """A Model as a client uploads it. What only the server fills in is taken and not looked at."""
 
@@ -61,7 +67,7 @@ class ModelBody(Wire):
     container_spec: Container | None = None
     predict_schemata: Any = None
     explanation_spec: Any = None
-    encryption_spec: Any = None
+    encryption_spec: Encryption | None = None
     base_model_source: Any = None
     metadata: Any = None
     metadata_schema_uri: str = ""
@@ -103,6 +109,7 @@ def upload_model(
     wrong = [*_wrong_words(body, location), *_not_offered(body.model)]
     if wrong:
         raise InvalidArgument.of_all(wrong)
+    buckets.refuse_closed(request.app.state.storage, caller, [body.model.artifact_uri])
     parent = _parent(store, body.parent_model, project, location)
     name = ModelName(project, location, body.model_id or resources.new_id())
     with _staging(settings) as staging:
@@ -339,9 +346,10 @@ def _lineage(model: ModelBody, belongs: Belongs, adapter: Path) -> dict[str, Any
     files = folder.read_json(adapter / MANIFEST)["files"]
     reference = belongs.reference
     base = {"name": belongs.base.name, "sha256": belongs.sha256, "reference": reference.name if reference else ""}
-    container = model.container_spec.model_dump(by_alias=True, exclude_unset=True) if model.container_spec else None
+    kept = {name: getattr(model, name) for name in ("container_spec", "encryption_spec")}
+    given = {name: said and said.model_dump(by_alias=True, exclude_unset=True) for name, said in kept.items()}
     return {
-        "source": {"artifact_uri": model.artifact_uri, "container_spec": container, "files": files},
+        "source": {"artifact_uri": model.artifact_uri, **given, "files": files},
         "base": base | {"licence": belongs.base.licence},
         "data": {"kind": reference.kind if reference else "generation"},
         "version_description": model.version_description,

@@ -269,6 +269,7 @@ def to_wire(model: Model, store: Store) -> dict[str, Any]:
         versionDescription=model.lineage.get("version_description"),
         artifactUri=model.lineage.get("source", {}).get("artifact_uri"),
         containerSpec=model.lineage.get("source", {}).get("container_spec"),
+        encryptionSpec=model.lineage.get("source", {}).get("encryption_spec"),
         modelSourceInfo={"sourceType": "CUSTOM" if "source" in model.lineage else "GENIE"},
         pipelineJob=model.lineage.get("job"),
         deployedModels=[{"endpoint": d.endpoint, "deployedModelId": d.id} for d in model.deployments],

@@ -17,8 +17,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import filters, folder, pipeline, resources
-from tunesmith.api import operations, templates
-from tunesmith.api.auth import Tuner, Viewer
+from tunesmith.api import buckets, operations, templates
+from tunesmith.api.auth import Principal, Tuner, Viewer
 from tunesmith.api.tuning_request import PipelineJobBody, understand
 from tunesmith.api.wire import (
     Listing,
@@ -66,17 +66,26 @@ async def create_pipeline_job(
     """Submits a tuning job. The same id with the same body is the same job; with another body it is a conflict."""
     raw = parse_json(await read_body(request))
     body = read_as(PipelineJobBody, raw)
-    return JSONResponse(await run_in_threadpool(_create, request, body, raw, project, location, job_id))
+    return JSONResponse(await run_in_threadpool(_create, request, caller, body, raw, project, location, job_id))
 
 
 def _create(
-    request: Request, body: PipelineJobBody, raw: Mapping[str, Any], project: str, location: str, job_id: str | None
+    request: Request,
+    caller: Principal,
+    body: PipelineJobBody,
+    raw: Mapping[str, Any],
+    project: str,
+    location: str,
+    job_id: str | None,
 ) -> dict[str, Any]:
     settings, store = _of(request)
     if job_id is not None:
         resources.check_job_id(job_id)
     asked = understand(body, raw, project, location, settings)
-    _refuse_without_quota(settings, asked.plan.spec.accelerator_type, asked.asked.units)
+    spec = asked.plan.spec
+    data = [uri for uri in (spec.dataset, spec.evaluation_data) if uri is not None]
+    buckets.refuse_closed(request.app.state.storage, caller, data)
+    _refuse_without_quota(settings, spec.accelerator_type, asked.asked.units)
     chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
     return shown(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
 
@@ -298,6 +307,9 @@ def _job(store: Store, project: str, location: str, job_id: str) -> Job:
         job = store.job(resources.job_key(project, job_id))
     except NotFound as error:
         raise NotFound(f"{name} does not exist", name=str(name)) from error
+    if (job.project, job.job_id) != (project, job_id):
+        # The same key, with the project and the id cut elsewhere: another project's job.
+        raise NotFound(f"{name} does not exist", name=str(name))
     if job.kind != "tuning":
         raise NotFound(f"{name} does not exist; {job.name} is a batch prediction job", name=str(name))
     if job.location != location:

@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, Field, field_validator
 from tunesmith import filters, resources
 from tunesmith.api import job_metrics
 from tunesmith.api.auth import Tuner, Viewer
-from tunesmith.api.wire import Listing, Wire, body_of, documented, enum_name, present
+from tunesmith.api.wire import Listing, Wire, body_of, documented, enum_name, filter_value, present
 from tunesmith.errors import InvalidArgument, Violation
 from tunesmith.filters import And, Comparison, Filter, Not, Or
 from tunesmith.instances import whole
@@ -102,6 +102,16 @@ class PointBody(Wire):
         if not -MAX_INT64 - 1 <= step <= MAX_INT64:
             raise ValueError(f"must fit in 64 bits, got {value!r}")
         return step
+
+    @field_validator("wall_time")
+    @classmethod
+    def _time(cls, value: datetime | None) -> datetime | None:
+        """One that can be written again: in UTC, and as the seconds that are kept, the first and the last year end."""
+        try:
+            resources.rfc3339(0.0 if value is None else value.timestamp())
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"must lie in the years 1 to 9999 of UTC, got {value}") from error
+        return value
 
 
 class SeriesData(Wire):
@@ -253,11 +263,18 @@ def export_series(
     points = _kept(Reader(request).points(series)[1], query.where)
     ordered = sorted(points, key=lambda point: _rank(point, order))
     if query.position:
-        behind = _rank(Point(*query.position), order)
+        behind = _rank(_last_point(query.position), order)
         ordered = [point for point in ordered if _rank(point, order) > behind]
     page = ordered[: min(body.page_size or READ, MAX_READ)]
     following = listing.token(str(series), list(page[-1]) if len(page) < len(ordered) else [])
     return JSONResponse(present(timeSeriesDataPoints=[_point(p) for p in page], nextPageToken=following))
+
+
+def _last_point(position: Sequence[Any]) -> Point:
+    """Of a page token, which can be made up by anybody who has read how one is made."""
+    if len(position) != 3 or any(type(value) not in (int, float) for value in position):
+        raise InvalidArgument.of("pageToken", "is not one of this list's; start again without it")
+    return Point(*position)
 
 
 class Reader:
@@ -317,7 +334,7 @@ def _filter_value(field: str, text: str) -> filters.Value:
     if field == "step":
         return whole(text)
     if field == "wall_time":
-        return datetime.fromisoformat(text).timestamp()
+        return filter_value(field, text)
     raise ValueError(f"there is no field {field!r} to look at; known: step, wall_time")
 
 

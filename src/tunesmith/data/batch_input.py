@@ -12,6 +12,7 @@ the middle, ends the job: InvalidArgument with the numbers of lines. Empty lines
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -93,7 +94,11 @@ def _expanded(uri: str, storage: Storage) -> Iterator[str]:
     bucket, _, pattern = rest.partition("/")
     if _PATTERN.search(bucket):
         raise InvalidArgument.of("inputConfig.gcsSource.uris", f"a bucket is named in full, got {uri!r}")
-    wanted = re.compile(_regular(pattern))
+    try:
+        wanted = re.compile(_regular(pattern))
+    except re.error as error:
+        text = f"{uri!r} has brackets that stand for no characters; write [abc], [a-z] or [!a-z]"
+        raise InvalidArgument.of("inputConfig.gcsSource.uris", text) from error
     prefix = pattern[: _PATTERN.search(pattern).start()]  # type: ignore[union-attr]
     token, number = "", 0
     while True:
@@ -156,7 +161,7 @@ def _understood(plan: BatchPlan, raw: RawLine) -> tuple[Any, str]:
     text = raw.data.decode("utf-8", "replace")
     try:
         raw.data.decode("utf-8")
-        instance = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        instance = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
         json.dumps(instance, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         return text, f"is not UTF-8: byte {error.start} is {raw.data[error.start]:#04x}"
@@ -183,6 +188,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(text: str) -> float:
+    """1e999 would be written again as Infinity, which is not JSON."""
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text:.30} is larger than any number that is kept")
+    return float(text)
 
 
 def _refused(uri: str, source: dict[str, Any]) -> list[Violation]:

@@ -24,7 +24,14 @@ from torch.nn.functional import pad
 from tunesmith.data.render import Renderer
 from tunesmith.engine.generate import GREEDY, Answer, Sampling, choose
 from tunesmith.engine.shelf import Shelf, Tuned
-from tunesmith.errors import Cancelled, InvalidArgument, ResourceExhausted, TunesmithError, Unavailable
+from tunesmith.errors import (
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    TunesmithError,
+    Unavailable,
+)
 
 PREFILL_TOKENS = 512
 """Of a prompt at once: the others wait for so many at most between two of their tokens."""
@@ -396,6 +403,10 @@ class Batcher:
 
     def _advance(self, first: int, logits_RV: torch.Tensor) -> None:
         """Gives each row from `first` on its next token; those that are done leave."""
+        if broken := self._without_numbers(first, logits_RV):
+            sound = [row.ticket not in broken for row in self._rows[first:]]
+            self._end(broken, FailedPrecondition("model: its weights make no numbers (NaN or infinite); tune it again"))
+            logits_RV = logits_RV[torch.tensor(sound, device=logits_RV.device)]
         most_likely = logits_RV.argmax(-1).tolist()
         stays = [True] * len(self._rows)
         for i, row in enumerate(self._rows[first:]):
@@ -403,6 +414,11 @@ class Batcher:
             token = most_likely[i] if sampling.temperature == 0 else _drawn(logits_RV[i : i + 1], sampling, row.random)
             stays[first + i] = self._accept(row, token)
         self._keep_rows(stays)
+
+    def _without_numbers(self, first: int, logits_RV: torch.Tensor) -> set[Ticket]:
+        """Requests for which no token can be drawn: to try it would end the process, and with it all the others."""
+        sound = logits_RV.amax(-1).isfinite().tolist()
+        return {row.ticket for row, is_sound in zip(self._rows[first:], sound, strict=True) if not is_sound}
 
     def _accept(self, row: _Row, token: int) -> bool:
         """Tells what the token adds; False if it was the row's last."""

@@ -125,9 +125,11 @@ class Shelf:
         word = f"tuned_{next(self._numbers):09d}"  # of one length: PEFT looks for names as parts of other names
         try:
             unknown = self._read(adapter, word)
-        except (RuntimeError, ValueError, KeyError, UserWarning) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, UserWarning) as error:
             if self._peft is not None and word in self._peft.peft_config:
                 self._remove(word)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise ResourceExhausted(f"too little memory for the adapter in {adapter}: {error}") from error
             raise DataLoss(f"model: the weights in {adapter} do not fit its own description: {error}") from error
         if unknown:
             self._remove(word)

@@ -163,7 +163,7 @@ class Jobs(Database):
     ) -> Job:
         """A new tuning job, QUEUED; or the one that the same request has made before.
 
-        AlreadyExists if the project has a job of that id that was asked for with another body.
+        AlreadyExists if the project has a job of that id that was asked for with another body, or in another region.
         """
         now = self._now(now_s)
         project = plan.spec.project
@@ -224,7 +224,7 @@ class Jobs(Database):
                         evaluates=values["plan"]["spec"]["evaluation_data"] is not None,
                     )
         except exc.IntegrityError:
-            return self._job_made_before(key, values["body_sha256"])
+            return self._job_made_before(key, values["location"], values["body_sha256"])
         return self.job(key)
 
     def job(self, job_id: str) -> Job:
@@ -340,9 +340,15 @@ class Jobs(Database):
                 update_job(connection, row.sequence, now, wanted="run")
             return read_job(connection, job_id)
 
-    def _job_made_before(self, key: str, body_sha256: str) -> Job:
+    def _job_made_before(self, key: str, location: str, body_sha256: str) -> Job:
         with self._reading() as connection:
             row = job_row(connection, key)
+            if row.location != location:
+                raise AlreadyExists(
+                    f"job {row.job_id} of project {row.project} exists in {row.location}; choose another id, or send "
+                    "the same request there to get the same job",
+                    job=row.job_id,
+                )
             if row.body_sha256 != body_sha256:
                 raise AlreadyExists(
                     f"job {row.job_id} of project {row.project} exists and was asked for with other settings; "

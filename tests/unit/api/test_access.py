@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from making import make_plan
+from tunesmith import resources
 from tunesmith.api.app import create_app
 from tunesmith.resources import Role
 from tunesmith.settings import Settings
-from tunesmith.store import Store
+from tunesmith.store import Asked, Store
+from unit.api.test_batch_prediction_jobs import BODY as BATCH
+from unit.api.test_tensorboards import JOB as TUNING
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/templates/")
 MINE = "/v1/projects/mine/locations/us-central1"
@@ -58,6 +63,23 @@ def test_without_a_key_nothing_is_open_but_health_and_templates(client: TestClie
         assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
 
 
+@pytest.mark.parametrize("mine", ["local", "a"])
+def test_no_cut_of_a_jobs_key_opens_another_projects_job(client: TestClient, mine: str) -> None:
+    store: Store = client.app.state.store  # type: ignore[attr-defined]
+    region = "us-central1"
+    store.create_job(make_plan(project="a.b"), job_id="tune-1", asked=Asked(location=region))
+    made = client.post(f"/v1/projects/a.b/locations/{region}/batchPredictionJobs", json=BATCH).json()
+    jobs = {"pipelineJobs": "tune-1", "batchPredictionJobs": made["name"].rpartition("/")[2]}
+    mine_alone = key(client, "admin", mine)
+    for kind, job_id in jobs.items():
+        cut = resources.job_key("a.b", job_id).removeprefix("" if mine == "local" else f"{mine}.")
+        path = f"/v1/projects/{mine}/locations/{region}/{kind}/{cut}"
+        answers = [client.get(path, headers=mine_alone), client.delete(path, headers=mine_alone)]
+        answers.append(client.post(f"{path}:cancel", headers=mine_alone, json={}))
+        assert [answer.status_code for answer in answers] == [404, 404, 404], answers[0].text
+    assert {job.state for job in store.jobs()} == {"QUEUED"}
+
+
 def test_a_viewer_looks_and_does_nothing_else(client: TestClient) -> None:
     viewer = key(client, "viewer")
     assert client.get(f"{MINE}/pipelineJobs", headers=viewer).status_code == 200
@@ -86,3 +108,46 @@ def test_the_secret_is_nowhere_on_disk(client: TestClient, tmp_path: Path) -> No
     store: Store = client.app.state.store  # type: ignore[attr-defined]
     secret = store.create_key("k", None, "admin").secret.encode()
     assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def places_of_batch(source: str, place: str) -> dict[str, Any]:
+    return {
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": [source]}},
+        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": place}},
+    }
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_no_uri_opens_the_bucket_of_another_project(client: TestClient, scheme: str) -> None:
+    mine, theirs = key(client, "admin"), key(client, "tuner", "theirs")
+    for owner, headers in (("mine", mine), ("theirs", theirs)):
+        body = {"name": f"{owner}-data"}
+        assert client.post(f"/storage/v1/b?project={owner}", json=body, headers=headers).status_code == 200
+    own, foreign = f"{scheme}://mine-data", f"{scheme}://theirs-data"
+
+    def tuning(dataset: str, evaluation: str) -> tuple[str, dict[str, Any]]:
+        values = TUNING["runtimeConfig"]["parameterValues"] | {
+            "dataset_uri": dataset,
+            "evaluation_data_uri": evaluation,
+        }
+        return "pipelineJobs", {**TUNING, "runtimeConfig": {"parameterValues": values}}
+
+    def batch(source: str, place: str) -> tuple[str, dict[str, Any]]:
+        changed = {"model": "publishers/google/models/code-bison@002", **places_of_batch(source, place)}
+        return "batchPredictionJobs", {**BATCH, **changed}
+
+    def upload(place: str) -> tuple[str, dict[str, Any]]:
+        return "models:upload", {"model": {"displayName": "m", "artifactUri": place}}
+
+    refused = [
+        tuning(f"{foreign}/d.jsonl", f"{own}/e.jsonl"), tuning(f"{own}/d.jsonl", f"{foreign}/e.jsonl"),
+        batch(f"{foreign}/*.jsonl", f"{own}/out"), batch(f"{own}/b.jsonl", foreign), upload(f"{foreign}/adapter"),
+    ]  # fmt: skip
+    for path, body in refused:
+        answer = client.post(f"{MINE}/{path}", json=body, headers=mine)
+        assert (answer.status_code, answer.json()["error"]["status"]) == (403, "PERMISSION_DENIED"), answer.text
+        assert f"{foreign}" in answer.json()["error"]["message"]
+    for path, body in (tuning(f"{own}/d.jsonl", f"{own}/e.jsonl"), batch(f"{own}/b.jsonl", own)):
+        assert client.post(f"{MINE}/{path}", json=body, headers=mine).status_code == 200
+    nobodys = client.post(f"{MINE}/pipelineJobs", json=tuning(f"{scheme}://to-come/d", f"{own}/e")[1], headers=mine)
+    assert nobodys.json()["error"]["status"] == "NOT_FOUND", nobodys.text

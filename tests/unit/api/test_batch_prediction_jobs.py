@@ -147,6 +147,7 @@ def test_a_model_that_is_not_known_is_never_answered_by_another(client: TestClie
         ("modelParameters.maxOutputTokens", 10**9, "modelParameters.maxOutputTokens", "context of 8,192"),
         ("modelParameters.candidateCount", 99, "modelParameters.candidateCount", "less than or equal to 8"),
         ("modelParameters.topK", 0, "modelParameters.topK", "greater than or equal to 1"),
+        ("modelParameters.stopSequences", {"#": 1}, "modelParameters.stopSequences", "must be a list of texts"),
         ("modelParameters.stopSequences", [""], "modelParameters.stopSequences", "1 to 1,000 characters"),
         ("modelParameters.temprature", 1, "modelParameters.temprature", "did you mean temperature"),
         ("modelParameters.echo", True, "modelParameters.echo", "is not offered"),
@@ -344,3 +345,19 @@ def test_jobs_of_another_project_are_not_found(client: TestClient) -> None:
     made = make(client)
     assert client.get(f"/v1/{made['name']}".replace("/p/", "/other/")).status_code == 404
     assert client.get(f"/v1/{made['name']}".replace("us-central1", "us-west1")).status_code == 404
+
+
+def test_the_same_request_in_another_region_is_a_conflict(client: TestClient) -> None:
+    body = changed("model", BASE)
+    paths = [PARENT, PARENT.replace("us-central1", "europe-west4")]
+    first, other = (client.post(path, params={"requestId": "r"}, json=body) for path in paths)
+    assert first.status_code == 200
+    assert (other.status_code, other.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
+    assert "us-central1" in other.json()["error"]["message"]
+
+
+def test_a_prefix_without_room_for_the_predictions_is_refused_before_they_are_made(client: TestClient) -> None:
+    prefix = "gs://bucket/" + "/".join(["a" * 200] * 5)
+    answer = client.post(PARENT, json=changed("outputConfig.gcsDestination.outputUriPrefix", prefix))
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"].startswith(f"{PREFIX}: an object's name has at most 1,024 bytes")

@@ -230,3 +230,37 @@ def test_without_keys_only_this_machine_looks(client: TestClient) -> None:
     assert client.get("/tensorboard/data/runs").status_code == 200
     answer = client.get("/tensorboard/data/runs", headers={"Host": "elsewhere.test"})
     assert answer.json()["error"]["status"] == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "timeseries/timeSeries?", 400),
+        ("GET", "timeseries/timeSeries?requests=[1]", 400),
+        ("GET", "timeseries/timeSeries?requests=5", 400),
+        ("GET", "timeseries/imageData?imageId=x", 404),
+    ],
+)
+def test_what_tensorboard_cannot_read_is_the_callers_fault(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
+    form = {"requests": '[{"plugin": "scalars", "tag": "a"}, null]'} if method == "POST" else None
+    answer = client.request(method, f"/tensorboard/data/plugin/{path}", data=form)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_histogram_and_an_image_are_asked_for_in_vain(client: TestClient) -> None:
+    asked = (
+        '[{"plugin": "histograms", "tag": "a", "run": "r"}, {"plugin": "images", "tag": "a", "run": "r", "sample": 0}]'
+    )
+    answers = good(client.get("/tensorboard/data/plugin/timeseries/timeSeries", params={"requests": asked}))
+    assert [answer["runToSeries"] for answer in answers] == [{}, {}]
+
+
+def test_a_fault_of_our_own_is_not_called_the_callers(store: Store, client: TestClient) -> None:
+    def broken(project: str | None) -> list[Any]:
+        raise ValueError("ours")
+
+    store.board_series = broken  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="ours"):
+        client.get("/tensorboard/data/runs")

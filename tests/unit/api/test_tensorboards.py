@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fastapi.testclient import TestClient
 from making import make_plan
 from tunesmith import folder, pipeline, resources
 from tunesmith.api.app import create_app
+from tunesmith.api.wire import Listing
 from tunesmith.folder import AttemptFolder, JobFolder
 from tunesmith.settings import Settings
 from tunesmith.store import Asked, Claim, Ending, Job, Store
@@ -508,3 +510,38 @@ def test_a_viewer_reads_everything_and_changes_nothing(client: TestClient, store
         client.delete(series, headers=viewer),
     ):
         assert "tuner" in refused(answer, "PERMISSION_DENIED")
+
+
+@pytest.mark.parametrize("wall_time", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_cannot_be_written_again_is_not_taken(client: TestClient, wall_time: str) -> None:
+    run = make_run(client, make_board(client))
+    series = make_series(client, run)
+    values = [{"wallTime": wall_time, "step": "1", "scalar": {"value": 1.0}}]
+    body = {"timeSeriesData": [{"tensorboardTimeSeriesId": "loss", "valueType": 1, "values": values}]}
+    wrong = violations(client.post(f"{run}:write", json=body))
+    assert "years 1 to 9999" in wrong["timeSeriesData.0.values.0.wallTime"]
+    good(client.get(f"{series}:read"))
+
+
+@pytest.mark.parametrize("position", [[1], ["a", "b", "c"], [1, 2.0, 3.0, 4.0], [True, 2.0, 3.0], [{}, [], None]])
+def test_a_page_token_that_somebody_made_up_is_refused(client: TestClient, position: list[Any]) -> None:
+    run = make_run(client, make_board(client))
+    series = make_series(client, run)
+    written(client, run, {1: 1.0, 2: 2.0})
+    token = Listing().token(series.removeprefix("/v1/"), position)
+    wrong = violations(client.post(f"{series}:exportTensorboardTimeSeries", json={"pageToken": token}))
+    assert "is not one of this list's" in wrong["pageToken"]
+
+
+def test_a_date_in_a_filter_of_points_is_one_of_utc(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(client, make_board(client))
+    series = make_series(client, run)
+    written(client, run, {1: 1.0})
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        read = good(client.get(f"{series}:read", params={"filter": 'wall_time>"2026-11-24T02:00:00"'}))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert len(read["timeSeriesData"]["values"]) == 1

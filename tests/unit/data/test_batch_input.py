@@ -69,6 +69,13 @@ def test_a_pattern_stands_for_the_objects_that_cloud_storages_tools_would_take(
     assert [line.uri for line in lines] == [f"gs://bucket/{name}" for name in names]
 
 
+@pytest.mark.parametrize("pattern", ["[z-a].jsonl", "[!].jsonl", "[^].jsonl"])
+def test_a_pattern_that_stands_for_nothing_is_the_callers_fault(storage: Storage, tmp_path: Path, pattern: str) -> None:
+    put(storage, "a.jsonl", GOOD)
+    with pytest.raises(InvalidArgument, match="brackets"):
+        read(storage, tmp_path / "i", make_plan(f"gs://bucket/{pattern}"))
+
+
 def test_an_object_that_two_uris_stand_for_is_read_once(storage: Storage, tmp_path: Path) -> None:
     put(storage, "a.jsonl", GOOD)
     put(storage, "b.jsonl", GOOD)
@@ -87,6 +94,7 @@ def test_an_object_that_two_uris_stand_for_is_read_once(storage: Storage, tmp_pa
         ('{"prefix": "x", "sufix": "y"}', "did you mean suffix?"),
         ('{"prefix": "x", "prefix": "y"}', "stands twice"),
         ('{"prefix": NaN}', "NaN is not a JSON value"),
+        ('{"prefix": -1e999}', "-1e999 is larger than any number"),
         ('{"prefix": "\\ud800"}', "half a character"),
         ("[" * 100_000, "nested too deep"),
         ('{"messages": []}', "is not a field of this"),
