@@ -270,6 +270,22 @@ def test_what_is_wrong_with_the_model_ends_the_job(bench: Bench, home: Home) -> 
         bench.predict(plan)
 
 
+def test_a_model_of_another_project_with_the_id_of_a_deleted_one_answers_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    bench = Bench(home, tmp_path)
+    tuned = home.tuned(1)
+    plan = bench.plan(tuned)
+    bench.put(PROMPTS[:1], plan)
+    for project, is_owner in (("other", False), ("p", True)):
+        said = {"model": tuned.name.partition("@")[0].replace("projects/p/", f"projects/{project}/")}
+        folder.write_json(tuned.folder / "lineage.json", said)
+        if is_owner:
+            assert bench.predict(plan)["successful"] == 1
+            continue
+        with pytest.raises(NotFound, match="is not there any more"):
+            bench.predict(plan)
+
+
 def test_a_bug_in_the_batch_is_told_as_it_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from tunesmith.engine.shelf import Shelf
 

@@ -15,7 +15,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +94,13 @@ def _expanded(uri: str, storage: Storage) -> Iterator[str]:
     bucket, _, pattern = rest.partition("/")
     if _PATTERN.search(bucket):
         raise InvalidArgument.of("inputConfig.gcsSource.uris", f"a bucket is named in full, got {uri!r}")
-    try:
-        wanted = re.compile(_regular(pattern))
-    except re.error as error:
-        text = f"{uri!r} has brackets that stand for no characters; write [abc], [a-z] or [!a-z]"
-        raise InvalidArgument.of("inputConfig.gcsSource.uris", text) from error
+    parts = _parts(pattern, uri)
     prefix = pattern[: _PATTERN.search(pattern).start()]  # type: ignore[union-attr]
     token, number = "", 0
     while True:
         page = storage.list_objects(f"{scheme}://{bucket}", prefix, page_token=token, page_size=MAX_PAGE)
         for item in page.items:
-            if wanted.fullmatch(item.name):
+            if _is_meant(item.name, parts):
                 number += 1
                 yield str(Uri(scheme, bucket, item.name))
         token = page.next_token
@@ -114,11 +110,47 @@ def _expanded(uri: str, storage: Storage) -> Iterator[str]:
         raise NotFound(f"inputConfig.gcsSource.uris: no object is called as {uri}", uri=uri)
 
 
-def _regular(pattern: str) -> str:
-    """As Cloud Storage's own tools read it: `*` and `?` stay within a part of a name, `**` goes over parts."""
-    parts = re.split(r"(\*\*|\*|\?|\[[^\]/]+\])", pattern)
-    meaning = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(meaning.get(p) or (_one_of(p) if p.startswith("[") and len(p) > 2 else re.escape(p)) for p in parts)
+def _parts(pattern: str, uri: str) -> list[str | re.Pattern[str]]:
+    """Texts that stand for themselves, `*`, `**` and `?`, and what brackets stand for."""
+    parts = [part for part in re.split(r"(\*\*|\*|\?|\[[^\]/]+\])", pattern) if part]
+    try:
+        return [re.compile(_one_of(p)) if p.startswith("[") and p.endswith("]") and len(p) > 2 else p for p in parts]
+    except re.error as error:
+        text = f"{uri!r} has brackets that stand for no characters; write [abc], [a-z] or [!a-z]"
+        raise InvalidArgument.of("inputConfig.gcsSource.uris", text) from error
+
+
+def _is_meant(name: str, parts: Sequence[str | re.Pattern[str]]) -> bool:
+    """As Cloud Storage's own tools read it: `*` and `?` stay within a part of a name, `**` goes over parts.
+
+    All places that are reached after a part are kept together: a regular expression would try them one by one, and
+    with ten stars for days.
+    """
+    reached = {0}
+    for part in parts:
+        if isinstance(part, re.Pattern):
+            reached = {at + 1 for at in reached if part.match(name, at)}
+        elif part == "**":
+            reached = set(range(min(reached), len(name) + 1))
+        elif part == "*":
+            reached = _within_part(name, reached)
+        elif part == "?":
+            reached = {at + 1 for at in reached if at < len(name) and name[at] != "/"}
+        else:
+            reached = {at + len(part) for at in reached if name.startswith(part, at)}
+        if not reached:
+            return False
+    return len(name) in reached
+
+
+def _within_part(name: str, reached: Set[int]) -> set[int]:
+    """From each place on, up to the next `/`."""
+    found: set[int] = set()
+    for at in sorted(reached):
+        if at not in found:
+            end = name.find("/", at)
+            found.update(range(at, (len(name) if end < 0 else end) + 1))
+    return found
 
 
 def _one_of(pattern: str) -> str:

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import folder
-from tunesmith.batch import BatchPlan
+from tunesmith.batch import BatchModel, BatchPlan
 from tunesmith.catalog import BaseModel
 from tunesmith.data import batch_output
 from tunesmith.data.batch_output import Answers, Line
 from tunesmith.engine.continuous import Ask, Done, Event, Failed, Piece
 from tunesmith.engine.progress import Progress
 from tunesmith.engine.serve import Served, open_served
-from tunesmith.errors import Cancelled, InvalidArgument, ResourceExhausted, TunesmithError, Unavailable
+from tunesmith.errors import Cancelled, InvalidArgument, NotFound, ResourceExhausted, TunesmithError, Unavailable
 from tunesmith.folder import AttemptFolder
 from tunesmith.instances import conversation_of, predictions_of
 from tunesmith.storage import Storage
@@ -62,6 +62,8 @@ def predict(
     progress.phase("loading")
     _leave_if_asked(attempt, 0)
     place = models / plan.model.place if plan.model else None
+    if place is not None and plan.model is not None:
+        _refuse_another_owners(place, plan.model)
     weights = place / "model" if place is not None and plan.model and plan.model.full else None
     rows = max(plan.rows, plan.drawing.get("candidates", 1))
     limits = {"rows": rows, "waiting": 2 * rows, "adapters": max(_ADAPTERS, rows)}
@@ -227,6 +229,14 @@ class _Batch:
 def _leave_if_asked(attempt: AttemptFolder, done: int) -> None:
     if attempt.stop_requested():
         raise Cancelled(f"stopped with {done:,} instances answered; their answers are kept", step=done)
+
+
+def _refuse_another_owners(place: Path, model: BatchModel) -> None:
+    """NotFound if the model was deleted while the job waited, and another project's has its id, and so its place."""
+    lineage = place / "lineage.json"
+    name = model.name.partition("@")[0]
+    if lineage.exists() and folder.read_json(lineage)["model"] != name:
+        raise NotFound(f"model: {name} is not there any more; make a new job for a model that is", name=name)
 
 
 def _reason(error: TunesmithError) -> str:

@@ -58,6 +58,11 @@ def test_lines_keep_their_order_and_their_numbers_over_all_sources(storage: Stor
         ("in/[b-z].jsonl", ["in/b.jsonl"]),
         ("in/[!b].jsonl", ["in/a.jsonl"]),
         ("*/a.jsonl", ["in/a.jsonl"]),
+        ("**/*.jsonl", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]),
+        ("i*/**c.*", ["in/deep/c.jsonl"]),
+        ("*n/?.t[!y]t", ["in/a.txt"]),
+        ("**", ["in/a.jsonl", "in/a.txt", "in/b.jsonl", "in/deep/c.jsonl", "other.jsonl"]),
+        ("*a*a*.jsonl*", []),
     ],
 )
 def test_a_pattern_stands_for_the_objects_that_cloud_storages_tools_would_take(
@@ -65,8 +70,19 @@ def test_a_pattern_stands_for_the_objects_that_cloud_storages_tools_would_take(
 ) -> None:
     for name in ("in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl", "other.jsonl", "in/a.txt"):
         put(storage, name, GOOD)
-    lines = read(storage, tmp_path / "i", make_plan(f"gs://bucket/{pattern}"))
-    assert [line.uri for line in lines] == [f"gs://bucket/{name}" for name in names]
+    plan = make_plan(f"gs://bucket/{pattern}")
+    if not names:
+        with pytest.raises(NotFound):
+            read(storage, tmp_path / "i", plan)
+        return
+    assert [line.uri for line in read(storage, tmp_path / "i", plan)] == [f"gs://bucket/{name}" for name in names]
+
+
+def test_many_stars_take_no_time(storage: Storage, tmp_path: Path) -> None:
+    """Tried one by one, the places of twenty stars in this name would take longer than the universe is old."""
+    put(storage, "a" * 200, GOOD)
+    with pytest.raises(NotFound):
+        read(storage, tmp_path / "i", make_plan(f"gs://bucket/{'*a' * 20}b"))
 
 
 @pytest.mark.parametrize("pattern", ["[z-a].jsonl", "[!].jsonl", "[^].jsonl"])
