@@ -181,6 +181,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         etag=TEXT,
         deployedModels=_list(_ref("DeployedModel")),
         trafficSplit=SHARES,
+        encryptionSpec=_object(kmsKeyName=TEXT),
     ),
     "Endpoints": _page("endpoints", "Endpoint"),
     "Predictions": _object(

@@ -19,6 +19,7 @@ from tunesmith.api import models, operations, predictions
 from tunesmith.api.auth import Tuner, Viewer
 from tunesmith.api.predictions import Target
 from tunesmith.api.wire import (
+    Encryption,
     Flag,
     Listing,
     Whole,
@@ -55,7 +56,7 @@ class EndpointBody(Wire):
     update_time: Any = None
     deployed_models: Any = None
     network: str = ""
-    encryption_spec: dict[str, Any] | None = None
+    encryption_spec: Encryption | None = None
     dedicated_endpoint_enabled: Flag = False
     enable_private_service_connect: Flag = False
 
@@ -114,6 +115,7 @@ def create_endpoint(
         description=body.description,
         labels=body.labels,
         endpoint_id=endpoint_id,
+        kms_key_name=body.encryption_spec.kms_key_name if body.encryption_spec else None,
     )
     response = operations.message("Endpoint", **to_wire(made))
     return operations.done(store, project, location, "CreateEndpointOperationMetadata", response)
@@ -320,6 +322,7 @@ def to_wire(endpoint: Endpoint) -> dict[str, Any]:
             createTime=timestamp(endpoint.create_time),
             updateTime=timestamp(endpoint.update_time),
             etag=f"{endpoint.update_time:.6f}",
+            encryptionSpec=present(kmsKeyName=endpoint.kms_key_name),
         ),
         "deployedModels": [_deployed(d) for d in endpoint.deployed_models],
         "trafficSplit": dict(endpoint.traffic_split),

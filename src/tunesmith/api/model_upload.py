@@ -24,7 +24,7 @@ from tunesmith import adapter_check, catalog, fingerprint, folder, resources
 from tunesmith.adapter_check import BINDING, LAYOUT, MANIFEST, WEIGHTS
 from tunesmith.api import buckets, models, operations
 from tunesmith.api.auth import Tuner
-from tunesmith.api.wire import Wire, body_of, documented
+from tunesmith.api.wire import Encryption, Wire, body_of, documented
 from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Violation
 from tunesmith.resources import BASE_MODEL_LABEL, ModelName
 from tunesmith.settings import Settings
@@ -47,12 +47,6 @@ class Container(Wire):
     image_uri: str
     predict_route: str = ""
     health_route: str = ""
-
-
-class Encryption(Wire):
-    """A customer's key. It encrypts nothing here: it is given back, as a job's is."""
-
-    kms_key_name: str
 
 
 class ModelBody(Wire):

@@ -30,6 +30,7 @@ from tunesmith.api.time_series import (
     inner_path,
 )  # fmt: skip
 from tunesmith.api.wire import (
+    Encryption,
     Listing,
     Wire,
     body_of,
@@ -68,20 +69,12 @@ class TensorboardBody(PartBody):
     """A tensorboard as a client sends it."""
 
     labels: dict[str, str] = Field(default_factory=dict)
-    encryption_spec: dict[str, Any] | None = None
+    encryption_spec: Encryption | None = None
     is_default: bool = False
     run_count: Any = None
     blob_storage_path_prefix: Any = None
     satisfies_pzs: Any = None
     satisfies_pzi: Any = None
-
-    @field_validator("encryption_spec")
-    @classmethod
-    def _encryption(cls, value: dict[str, Any] | None) -> None:
-        if value:
-            raise ValueError(
-                "a customer's key encrypts nothing here, and none is kept with a tensorboard; leave it out"
-            )
 
     @field_validator("is_default")
     @classmethod
@@ -418,6 +411,7 @@ def to_wire(part: BoardPart) -> dict[str, Any]:
         createTime=timestamp(part.create_time),
         updateTime=timestamp(part.update_time),
         etag=part.etag,
+        encryptionSpec=present(kmsKeyName=part.kms_key_name),
     )
 
 
@@ -441,6 +435,7 @@ def _new(path: BoardPath, body: PartBody, where: str = "") -> NewPart:
     if isinstance(body, SeriesBody) and not body.value_type:
         raise InvalidArgument.of(f"{where}valueType", "is missing; SCALAR is what is kept here")
     _check_texts(body, where)
+    key: Encryption | None = getattr(body, "encryption_spec", None)
     return NewPart(
         path,
         body.display_name,
@@ -449,6 +444,7 @@ def _new(path: BoardPath, body: PartBody, where: str = "") -> NewPart:
         source=getattr(body, "source", ""),
         value_type=getattr(body, "value_type", ""),
         plugin_name=getattr(body, "plugin_name", ""),
+        kms_key_name=key.kms_key_name if key else None,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tunesmith import catalog, filters, resources
@@ -189,6 +189,12 @@ Whole = Annotated[int, BeforeValidator(whole), WithJsonSchema(_WHOLE_SCHEMA)]
 """A field of a body that holds a whole number, as any client writes one."""
 Flag = Annotated[bool, Strict()]
 """A field of a body that is true or false, and no text or number that looks like it."""
+
+
+class Encryption(Wire):
+    """A customer's key. It encrypts nothing here: it is given back with what it came for."""
+
+    kms_key_name: Annotated[str, Field(max_length=1024)]
 
 
 # Writing.

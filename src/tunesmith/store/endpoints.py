@@ -62,6 +62,8 @@ class Endpoint:
     deployed_models: tuple[DeployedModel, ...]
     create_time: float
     update_time: float
+    kms_key_name: str | None = None
+    """A customer's key, as it came."""
 
 
 class Endpoints(Models):
@@ -76,12 +78,15 @@ class Endpoints(Models):
         description: str = "",
         labels: Mapping[str, str] | None = None,
         endpoint_id: str | None = None,
+        kms_key_name: str | None = None,
         now_s: float | None = None,
     ) -> Endpoint:
         """A new endpoint with nothing on it."""
         name = EndpointName(project, location, endpoint_id or resources.new_id())
         with self._writing() as connection:
             _insert_endpoint(connection, name, display_name, description, labels or {}, self._now(now_s))
+            if kms_key_name is not None:
+                _update(connection, name.id, self._now(now_s), kms_key_name=kms_key_name)
             return _read_endpoint(connection, name)
 
     def endpoint(self, name: str) -> Endpoint:
@@ -287,6 +292,7 @@ def _as_endpoints(connection: sa.Connection, rows: Sequence[Any]) -> list[Endpoi
             deployed_models=tuple(_as_deployed(d) for d in deployed if d.endpoint == row.id),
             create_time=row.create_time,
             update_time=row.update_time,
+            kms_key_name=row.kms_key_name,
         )
         for row in rows
     ]

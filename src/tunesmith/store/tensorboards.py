@@ -62,6 +62,8 @@ class BoardPart:
     max_step: int | None = None
     """Of a time series that has points here."""
     max_wall_time: float | None = None
+    kms_key_name: str | None = None
+    """Of a tensorboard: a customer's key, as it came."""
 
     @property
     def etag(self) -> str:
@@ -79,6 +81,7 @@ class NewPart:
     source: str = ""
     value_type: str = SCALAR
     plugin_name: str = ""
+    kms_key_name: str | None = None
 
 
 class Point(NamedTuple):
@@ -333,6 +336,7 @@ def _insert(connection: sa.Connection, part: NewPart, now_s: float, job: int | N
         "source": part.source,
         "value_type": part.value_type,
         "plugin_name": part.plugin_name,
+        "kms_key_name": part.kms_key_name,
         "create_time": now_s,
         "update_time": now_s,
     }
@@ -374,4 +378,5 @@ def _as_part(row: Any, project: str, location: str) -> BoardPart:
         plugin_name=found.get("plugin_name", ""),
         max_step=found.get("max_step"),
         max_wall_time=found.get("max_wall_time"),
+        kms_key_name=found.get("kms_key_name"),
     )

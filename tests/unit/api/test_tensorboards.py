@@ -178,7 +178,7 @@ def test_the_beta_address_is_the_same(client: TestClient) -> None:
         ({"displayName": "x" * 129}, "displayName"),
         ({"displayName": "x", "description": "x" * 8193}, "description"),
         ({"displayName": "x", "labels": {"No": "y"}}, "labels"),
-        ({"displayName": "x", "encryptionSpec": {"kmsKeyName": "k"}}, "encryptionSpec"),
+        ({"displayName": "x", "encryptionSpec": {}}, "encryptionSpec.kmsKeyName"),
         ({"displayName": "x", "isDefault": True}, "isDefault"),
         ({"displayName": "x", "desription": "d"}, "desription"),
     ],
@@ -188,6 +188,14 @@ def test_a_tensorboard_that_cannot_be_as_asked_is_refused_by_field(
 ) -> None:
     assert list(violations(client.post(f"{PARENT}/tensorboards", json=body))) == [field]
     assert good(client.get(f"{PARENT}/tensorboards")) == {}
+
+
+def test_a_customers_key_is_given_back(client: TestClient) -> None:
+    key = {"encryptionSpec": {"kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}}
+    for kind in ("tensorboards", "endpoints"):
+        made = good(client.post(f"{PARENT}/{kind}", json={"displayName": "x", **key}))["response"]
+        assert made["encryptionSpec"] == key["encryptionSpec"]
+        assert good(client.get(f"/v1/{made['name']}"))["encryptionSpec"] == key["encryptionSpec"]
 
 
 def test_what_cannot_be_changed_is_not_in_a_mask(client: TestClient) -> None:

@@ -1,5 +1,5 @@
 """Jobs of another kind than tuning: batch prediction. What lists of many jobs look for: labels, the time of creation.
-How many versions a model has had: uploads add to them.
+How many versions a model has had: uploads add to them. The customer's key that an endpoint or a tensorboard came with.
 
 Those jobs that are there are tuning jobs, those models have one version. Safe before the new code is deployed, as long
 as no batch prediction job is made.
@@ -19,6 +19,8 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("labels", sa.JSON(none_as_null=True)))
     _copy_labels(op.get_bind())
     op.add_column("models", sa.Column("last_version", sa.Integer, nullable=False, server_default="1"))
+    for table in ("endpoints", "tensorboards"):
+        op.add_column(table, sa.Column("kms_key_name", sa.Text))
     op.create_index("jobs_by_create_time", "jobs", ["project", "location", "create_time", "sequence"])
 
 
