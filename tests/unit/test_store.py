@@ -14,7 +14,15 @@ import sqlalchemy as sa
 
 from making import make_plan, make_store
 from tunesmith import pipeline, resources
-from tunesmith.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from tunesmith.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 from tunesmith.store import Claim, Ending, Job, Model, Store, database, tables
 
 SUCCEEDED = Ending("succeeded")
@@ -453,9 +461,10 @@ def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
     monkeypatch.setattr(database, "SCHEMA", "0002")
     before = make_store(tmp_path)
     plan = json.dumps(make_plan().model_dump(mode="json"))
-    job = ("job", "local", "us-central1", "job", "j", "QUEUED", "run", plan, "b", "GPU", 0, 1.0, 1.0)
-    names = "id project location job_id display_name state wanted plan body_sha256 pool units create_time update_time"
-    columns = names.split()
+    request = json.dumps({"labels": {"team": "x"}})
+    job = ("job", "local", "us-central1", "job", "j", "QUEUED", "run", plan, request, "b", "GPU", 0, 1.0, 1.0)
+    names = "id project location job_id display_name state wanted plan request body_sha256 pool units"
+    columns = [*names.split(), "create_time", "update_time"]
     with before._writing() as connection:
         marks = ", ".join(f":{name}" for name in columns)
         insert = sa.text(f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})")
@@ -467,6 +476,7 @@ def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
     store = make_store(tmp_path)
     assert (store.job("job").kind, store.job("job").plan) == ("tuning", make_plan())
     with store._reading() as open_connection:
+        assert open_connection.execute(sa.select(tables.jobs.c.labels)).scalar_one() == {"team": "x"}
         assert open_connection.execute(sa.select(tables.models.c.last_version)).scalar_one() == 1
     store.close()
 
@@ -514,3 +524,10 @@ def test_failed_transaction_leaves_nothing(store: Store) -> None:
         connection.execute(sa.update(tables.jobs).values(state="SUCCEEDED"))
         _ = 1 / 0
     assert (store.job("job"), store.events("job")) == before
+
+
+def test_a_query_that_is_wrong_is_no_database_that_is_away(store: Store) -> None:
+    if store._engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL tells the two apart by itself")
+    with pytest.raises(Internal, match="does not understand this code"), store._reading() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")

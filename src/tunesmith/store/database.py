@@ -19,10 +19,10 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from tunesmith.errors import FailedPrecondition, Unavailable
+from tunesmith.errors import FailedPrecondition, Internal, Unavailable
 from tunesmith.settings import Settings
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The migration that this code is written for."""
 
 BUSY_TIMEOUT_S = 10.0
@@ -175,6 +175,9 @@ def _answering(engine: sa.Engine) -> Iterator[None]:
     # InternalError: PostgreSQL has ended the transaction, or is a replica that takes no writes.
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
         reason = getattr(error, "orig", None) or error
+        if getattr(reason, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            # A statement that is wrong, or tables that another code has made: no trying again helps.
+            raise Internal(f"the database {engine.url} does not understand this code: {reason}") from error
         raise Unavailable(f"the database {engine.url} does not answer: {reason}; trying again may help") from error
 
 

@@ -1,5 +1,4 @@
-"""Jobs of another kind than tuning: batch prediction. What lists of many jobs look for: labels, the time of creation.
-How many versions a model has had: uploads add to them. The customer's key that an endpoint or a tensorboard came with.
+"""Jobs of another kind than tuning: batch prediction. How many versions a model has had: uploads add to them.
 
 Those jobs that are there are tuning jobs, those models have one version. Safe before the new code is deployed, as long
 as no batch prediction job is made.
@@ -16,20 +15,4 @@ down_revision = "0002"
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("kind", sa.Text, nullable=False, server_default="tuning"))
-    op.add_column("jobs", sa.Column("labels", sa.JSON(none_as_null=True)))
-    _copy_labels(op.get_bind())
     op.add_column("models", sa.Column("last_version", sa.Integer, nullable=False, server_default="1"))
-    for table in ("endpoints", "tensorboards"):
-        op.add_column(table, sa.Column("kms_key_name", sa.Text))
-    op.create_index("jobs_by_create_time", "jobs", ["project", "location", "create_time", "sequence"])
-
-
-def _copy_labels(connection: sa.Connection) -> None:
-    """Out of the request, where a list that looks for one would have to read all of it."""
-    jobs = sa.table(
-        "jobs", sa.column("sequence"), sa.column("request", sa.JSON()), sa.column("labels", sa.JSON(none_as_null=True))
-    )
-    found = connection.execute(sa.select(jobs.c.sequence, jobs.c.request).where(jobs.c.request.is_not(None)))
-    for sequence, request in found.all():
-        if labels := (request or {}).get("labels"):
-            connection.execute(sa.update(jobs).where(jobs.c.sequence == sequence).values(labels=labels))
