@@ -86,7 +86,7 @@ def test_migration_that_fails_leaves_the_old_schema(tmp_path: Path, monkeypatch:
     with old._writing() as connection:
         connection.execute(sa.text("CREATE TABLE endpoints (id TEXT)"))  # 0002 makes one: it fails half-way
     old.close()
-    with pytest.raises((Internal, sa.exc.DBAPIError), match="endpoints"), old._writing() as connection:
+    with pytest.raises(Internal, match="endpoints"), old._writing() as connection:
         database._upgrade(connection)
     with old._reading() as connection:
         names = set(sa.inspect(connection).get_table_names())

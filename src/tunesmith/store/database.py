@@ -172,13 +172,20 @@ def _answering(engine: sa.Engine) -> Iterator[None]:
     """Turns a database that is locked, full, read-only or away into Unavailable."""
     try:
         yield
+    except exc.ProgrammingError as error:
+        raise _not_understood(engine, error.orig) from error
     # InternalError: PostgreSQL has ended the transaction, or is a replica that takes no writes.
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
         reason = getattr(error, "orig", None) or error
+        # SQLite calls a wrong statement by the same name as a database that is away.
         if getattr(reason, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            # A statement that is wrong, or tables that another code has made: no trying again helps.
-            raise Internal(f"the database {engine.url} does not understand this code: {reason}") from error
+            raise _not_understood(engine, reason) from error
         raise Unavailable(f"the database {engine.url} does not answer: {reason}; trying again may help") from error
+
+
+def _not_understood(engine: sa.Engine, reason: object) -> Internal:
+    """For a statement that is wrong, or tables that another code has made: no trying again helps."""
+    return Internal(f"the database {engine.url} does not understand this code: {reason}")
 
 
 def _schema(connection: sa.Connection) -> str | None:
