@@ -72,19 +72,19 @@ class JobFailed(RuntimeError):
         self.error = error
 
 
-class PipelineJob:
-    """A tuning job on its server."""
+class _RemoteJob:
+    """What a job of either kind is to those who wait for it."""
 
     def __init__(self, client: Client, job: Mapping[str, Any]) -> None:
         self._client = client
         self._job: Wire = dict(job)
 
     def __repr__(self) -> str:
-        return f"PipelineJob({self.resource_name!r})"
+        return f"{type(self).__name__}({self.resource_name!r})"
 
     @property
     def resource_name(self) -> str:
-        """projects/P/locations/L/pipelineJobs/ID"""
+        """projects/P/locations/L/COLLECTION/ID"""
         name: str = self._job["name"]
         return name
 
@@ -93,11 +93,38 @@ class PipelineJob:
         """The id alone."""
         return self.resource_name.rpartition("/")[2]
 
-    job_id = name
-
     @property
     def display_name(self) -> str:
         return str(self._job.get("displayName", ""))
+
+    @property
+    def error(self) -> TunesmithError | None:
+        """Why it failed, as far as it has."""
+        said = self.look().get("error")
+        return status_error(said) if said else None
+
+    def to_dict(self) -> Wire:
+        """The job as the API spells it."""
+        return dict(self.look())
+
+    def look(self) -> Wire:
+        """The job now; one that has ended is asked for once."""
+        if not self._rests():
+            self._job = self._asked_again()
+        return self._job
+
+    def _rests(self) -> bool:
+        """Whether what is known of it is how it stays."""
+        raise NotImplementedError
+
+    def _asked_again(self) -> Wire:
+        raise NotImplementedError
+
+
+class PipelineJob(_RemoteJob):
+    """A tuning job on its server."""
+
+    job_id = _RemoteJob.name
 
     @property
     def labels(self) -> dict[str, str]:
@@ -117,12 +144,6 @@ class PipelineJob:
         return PipelineState[self.look().get("state", "PIPELINE_STATE_UNSPECIFIED")]
 
     @property
-    def error(self) -> TunesmithError | None:
-        """Why it failed, as far as it has."""
-        said = self.look().get("error")
-        return status_error(said) if said else None
-
-    @property
     def has_failed(self) -> bool:
         return self.state == PipelineState.PIPELINE_STATE_FAILED
 
@@ -135,15 +156,11 @@ class PipelineJob:
         """Whether nothing happens to it any more unless somebody asks."""
         return self.state in _PIPELINE_RESTS
 
-    def to_dict(self) -> Wire:
-        """The job as the API spells it."""
-        return dict(self.look())
+    def _rests(self) -> bool:
+        return PipelineState[self._job.get("state", "PIPELINE_STATE_UNSPECIFIED")] in _PIPELINE_RESTS
 
-    def look(self) -> Wire:
-        """The job now; a job that has ended is asked for once."""
-        if PipelineState[self._job.get("state", "PIPELINE_STATE_UNSPECIFIED")] not in _PIPELINE_RESTS:
-            self._job = self._client.job(self.resource_name)
-        return self._job
+    def _asked_again(self) -> Wire:
+        return self._client.job(self.resource_name)
 
     def wait(self) -> None:
         """Returns when it has ended, or is paused; JobFailed if it failed."""
@@ -196,41 +213,13 @@ class OutputObject:
         return self.download_as_bytes().decode("utf-8")
 
 
-class BatchPredictionJob:
+class BatchPredictionJob(_RemoteJob):
     """A batch prediction on its server."""
-
-    def __init__(self, client: Client, job: Mapping[str, Any]) -> None:
-        self._client = client
-        self._job: Wire = dict(job)
-
-    def __repr__(self) -> str:
-        return f"BatchPredictionJob({self.resource_name!r})"
-
-    @property
-    def resource_name(self) -> str:
-        """projects/P/locations/L/batchPredictionJobs/N"""
-        name: str = self._job["name"]
-        return name
-
-    @property
-    def name(self) -> str:
-        """The id alone."""
-        return self.resource_name.rpartition("/")[2]
-
-    @property
-    def display_name(self) -> str:
-        return str(self._job.get("displayName", ""))
 
     @property
     def state(self) -> JobState:
         """The state now."""
         return JobState[self.look().get("state", "JOB_STATE_UNSPECIFIED")]
-
-    @property
-    def error(self) -> TunesmithError | None:
-        """Why it failed, as far as it has."""
-        said = self.look().get("error")
-        return status_error(said) if said else None
 
     @property
     def has_failed(self) -> bool:
@@ -250,15 +239,11 @@ class BatchPredictionJob:
     def done(self) -> bool:
         return self.state in _BATCH_RESTS
 
-    def to_dict(self) -> Wire:
-        """The job as the API spells it."""
-        return dict(self.look())
+    def _rests(self) -> bool:
+        return JobState[self._job.get("state", "JOB_STATE_UNSPECIFIED")] in _BATCH_RESTS
 
-    def look(self) -> Wire:
-        """The job now; one that has ended is asked for once."""
-        if JobState[self._job.get("state", "JOB_STATE_UNSPECIFIED")] not in _BATCH_RESTS:
-            self._job = self._client.batch_prediction(self.resource_name)
-        return self._job
+    def _asked_again(self) -> Wire:
+        return self._client.batch_prediction(self.resource_name)
 
     def wait(self) -> None:
         """Returns when it has succeeded; JobFailed if it ended in any other way."""
