@@ -146,20 +146,21 @@ def fill(home: Path, number: int) -> None:
         job = connection.execute(sa.select(tables.jobs).where(tables.jobs.c.id == first.id)).mappings().one()
         of_job = sa.select(tables.tasks).where(tables.tasks.c.job == job["sequence"])
         tasks = connection.execute(of_job).mappings().all()
-        rows, task_rows = [], []
+        rows, task_rows, label_rows = [], [], []
         for i in range(1, number):
             sequence = job["sequence"] + i
             state = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "CANCELLED")[i % 5]
             asked = request(i)
-            named = {"id": f"p.job-{i}", "job_id": f"job-{i}", "state": state}
-            named |= {"request": asked, "labels": asked["labels"]}
+            named = {"id": f"p.job-{i}", "job_id": f"job-{i}", "state": state, "request": asked}
             times_of = {"create_time": 1e9 + i, "update_time": 1e9 + i + 60.0, "end_time": 1e9 + i + 60.0}
             rows.append({**job, "sequence": sequence, **named, **times_of})
+            label_rows += [{"job": sequence, "key": key, "value": value} for key, value in asked["labels"].items()]
             for task in tasks:
                 place = {"number": sequence * 10 + task["position"], "job": sequence, "state": "SUCCEEDED"}
                 task_rows.append({**task, **place})
         connection.execute(sa.insert(tables.jobs), rows)
         connection.execute(sa.insert(tables.tasks), task_rows)
+        connection.execute(sa.insert(tables.job_labels), label_rows)
         if connection.dialect.name == "postgresql":
             for name, key in (("jobs", "sequence"), ("tasks", "number")):
                 connection.execute(sa.text(f"SELECT setval('{name}_{key}_seq', (SELECT max({key}) FROM {name}))"))

@@ -12,8 +12,10 @@ import sqlalchemy as sa
 
 from database_server import settings_for
 from making import make_plan, make_store
+from tunesmith import filters
 from tunesmith.errors import Internal
 from tunesmith.store import Store, database, tables
+from tunesmith.store.listing import Query
 
 
 def opened_at(home: Path, schema: str, monkeypatch: pytest.MonkeyPatch) -> Store:
@@ -69,6 +71,23 @@ def test_jobs_and_models_of_the_first_schema_are_kept(tmp_path: Path, monkeypatc
     model = store.model("7@default")
     assert (model.job, model.version_id, model.aliases) == ("job", "1", ("default",))
     assert (model.labels, model.lineage, model.metrics, model.create_time) == ({"a": "b"}, {"x": 1}, {"loss": 0.5}, 3.0)
+
+
+def test_labels_of_jobs_of_an_earlier_schema_are_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = opened_at(tmp_path, "0004", monkeypatch)
+    row = FIRST["jobs"] | {"kind": "tuning", "pool": "GPU", "units": 0}
+    labelled = {"labelled": {"team": "a", "run": "7"}, "bare": None, "other": {"team": "b"}}
+    with old._writing() as connection:
+        for job_id, labels in labelled.items():
+            values = row | {"id": job_id, "job_id": job_id, "labels": labels}
+            json = sa.JSON(none_as_null=True)
+            types = [sa.column(k, json if k in ("plan", "labels") else None) for k in values]
+            connection.execute(sa.insert(sa.table("jobs", *types)).values(values))
+    old.close()
+    store = make_store(tmp_path)
+    where = filters.parse('labels.team="a" AND labels.run="7"', lambda field, value: value)
+    page = store.list_jobs("local", "us-central1", Query(10, where))
+    assert [job.job_id for job in page.rows] == ["labelled"]
 
 
 def test_old_database_and_new_one_have_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from making import make_plan, make_store
-from tunesmith import pipeline, resources
+from tunesmith import filters, pipeline, resources
 from tunesmith.errors import (
     Aborted,
     AlreadyExists,
@@ -23,7 +24,8 @@ from tunesmith.errors import (
     NotFound,
     Unavailable,
 )
-from tunesmith.store import Claim, Ending, Job, Model, Store, database, tables
+from tunesmith.store import Asked, Claim, Ending, Job, Model, Store, database, tables
+from tunesmith.store.listing import Query
 
 SUCCEEDED = Ending("succeeded")
 CRASHED = Ending("failed", {"status": "UNAVAILABLE", "message": "killed", "details": {}}, retryable=True)
@@ -113,6 +115,65 @@ def test_jobs_are_listed_newest_first(store: Store) -> None:
     for name in ("first", "second", "third"):
         create(store, name)
     assert [j.id for j in store.jobs()] == ["third", "second", "first"]
+
+
+LABELLED: dict[str, dict[str, str]] = {
+    "red-1": {"team": "red", "run": "1"},
+    "blue-2": {"team": "blue", "run": "2"},
+    "blue-3": {"team": "Blue%", "run": "3"},
+    "bare": {},
+    "other": {"run": "red"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('labels.team="red"', {"red-1"}),
+        ('labels.team="Red"', set()),
+        ('labels.team!="red"', {"blue-2", "blue-3", "bare", "other"}),
+        ("labels.team:*", {"red-1", "blue-2", "blue-3"}),
+        ("NOT labels.team:*", {"bare", "other"}),
+        ('labels.team:"blu"', {"blue-2", "blue-3"}),
+        ('labels.team:"%"', {"blue-3"}),
+        ('labels.run<"2"', {"red-1"}),
+        ('labels.run>="2"', {"blue-2", "blue-3", "other"}),
+        ('-labels.team="red" AND labels.run:*', {"blue-2", "blue-3", "other"}),
+        ('labels.team="red" OR labels.run="red"', {"red-1", "other"}),
+        ('labels.nothing="red"', set()),
+    ],
+)
+def test_jobs_are_found_by_their_labels(store: Store, text: str, found: set[str]) -> None:
+    for job_id, labels in LABELLED.items():
+        store.create_job(make_plan(), job_id=job_id, asked=Asked(request={"labels": labels}))
+    where = filters.parse(text, lambda field, value: value)
+    pages = [store.list_jobs("local", "us-central1", Query(limit, where)) for limit in (10, 1)]
+    assert {job.job_id for job in pages[0].rows} == found
+    assert [job.job_id for job in pages[1].rows] == [job.job_id for job in pages[0].rows][:1]
+
+
+def test_jobs_are_ordered_by_a_label_and_those_without_it_come_first(store: Store) -> None:
+    for job_id, labels in LABELLED.items():
+        store.create_job(make_plan(), job_id=job_id, asked=Asked(request={"labels": labels}))
+    query = Query(2, order=[("labels.run", False)])
+    ordered = []
+    while True:
+        page = store.list_jobs("local", "us-central1", query)
+        ordered += [job.job_id for job in page.rows]
+        if not page.next_position:
+            break
+        query = replace(query, position=page.next_position)
+    assert ordered == ["bare", "red-1", "blue-2", "blue-3", "other"]
+
+
+def test_deleted_job_leaves_no_label_to_a_later_one(store: Store) -> None:
+    asked = Asked(request={"labels": {"team": "red"}})
+    store.create_job(make_plan(), job_id="job", asked=asked)
+    store.request_cancel("job")
+    store.delete_jobs(["job"])
+    store.create_job(make_plan(), job_id="job")
+    where = filters.parse('labels.team="red"', lambda field, value: value)
+    assert store.list_jobs("local", "us-central1", Query(10, where)).rows == []
 
 
 def test_job_is_the_same_after_reopening(tmp_path: Path) -> None:
@@ -476,7 +537,7 @@ def test_jobs_and_models_of_before_are_tuning_jobs_and_have_one_version(
     store = make_store(tmp_path)
     assert (store.job("job").kind, store.job("job").plan) == ("tuning", make_plan())
     with store._reading() as open_connection:
-        assert open_connection.execute(sa.select(tables.jobs.c.labels)).scalar_one() == {"team": "x"}
+        assert open_connection.execute(sa.select(tables.job_labels)).all() == [(1, "team", "x")]
         assert open_connection.execute(sa.select(tables.models.c.last_version)).scalar_one() == 1
     store.close()
 

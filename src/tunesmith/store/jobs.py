@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -42,7 +43,7 @@ _OF_BATCH = {
     "state": sa.case((tables.jobs.c.state == "QUEUED", "PENDING"), else_=tables.jobs.c.state),
 }
 _FIELDS: Mapping[JobKind, Fields] = {
-    kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.jobs.c.labels)
+    kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.job_labels)
     for kind, own in cast(Mapping[JobKind, Any], {"tuning": _OF_TUNING, "batch": _OF_BATCH}).items()
 }
 
@@ -58,6 +59,9 @@ class Task:
     start_time: float | None
     end_time: float | None
     error: Mapping[str, Any] | None
+
+
+_TASK = [tables.tasks.c[each.name] for each in fields(Task)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,6 @@ class Jobs(Database):
             "state": "QUEUED",
             "wanted": "run",
             "request": dict(asked.request) if asked.request is not None else None,
-            "labels": dict((asked.request or {}).get("labels") or {}) or None,
             "units": asked.units,
             "create_time": now_s,
             "update_time": now_s,
@@ -214,6 +217,9 @@ class Jobs(Database):
                 made = sa.insert(tables.jobs).values({**values, **new}).returning(tables.jobs.c.sequence)
                 sequence = connection.execute(made).scalar_one()
                 connection.execute(sa.insert(tables.tasks), [_new_task(sequence, i, n) for i, n in enumerate(tasks)])
+                if labels := (asked.request or {}).get("labels"):
+                    rows = [{"job": sequence, "key": key, "value": value} for key, value in labels.items()]
+                    connection.execute(sa.insert(tables.job_labels), rows)
                 add_event(connection, sequence, now_s, "QUEUED", message="created")
                 if asked.tensorboard:
                     add_job_experiment(
@@ -236,25 +242,16 @@ class Jobs(Database):
         """All jobs, newest first."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(tables.jobs).order_by(tables.jobs.c.sequence.desc())).all()
-            tasks = connection.execute(
-                sa.select(tables.tasks).order_by(tables.tasks.c.job, tables.tasks.c.position)
-            ).all()
-        of_job: dict[int, list[Any]] = {}
-        for task in tasks:
-            of_job.setdefault(task.job, []).append(task)
-        return [as_job(row, of_job.get(row.sequence, [])) for row in rows]
+            tasks = _tasks_of(connection)
+        return [_as_job(row, tasks[row.sequence]) for row in rows]
 
     def list_jobs(self, project: str, location: str, query: Query, kind: JobKind = "tuning") -> Page[Job]:
         """One page of a project's jobs of that kind in a location."""
         wanted = tables.jobs.c.project == project, tables.jobs.c.location == location, tables.jobs.c.kind == kind
         with self._reading() as connection:
             page = find(connection, sa.select(tables.jobs).where(*wanted), _FIELDS[kind], query)
-            of_page = tables.tasks.c.job.in_([row.sequence for row in page.rows])
-            tasks = connection.execute(sa.select(tables.tasks).where(of_page)).all()
-        of_job: dict[int, list[Any]] = {}
-        for task in tasks:
-            of_job.setdefault(task.job, []).append(task)
-        return Page([as_job(row, of_job.get(row.sequence, [])) for row in page.rows], page.next_position)
+            tasks = _tasks_of(connection, tables.tasks.c.job.in_([row.sequence for row in page.rows]))
+        return Page([_as_job(row, tasks[row.sequence]) for row in page.rows], page.next_position)
 
     def count_jobs(self) -> dict[tuple[JobKind, str], int]:
         """How many jobs of each kind are in each state that one is in."""
@@ -361,7 +358,7 @@ class Jobs(Database):
 def _forget(connection: sa.Connection, job: Any) -> None:
     of_job = sa.select(tables.tasks.c.number).where(tables.tasks.c.job == job.sequence)
     connection.execute(sa.delete(tables.attempts).where(tables.attempts.c.task.in_(of_job)))
-    for table in (tables.tasks, tables.events):
+    for table in (tables.tasks, tables.events, tables.job_labels):
         connection.execute(sa.delete(table).where(table.c.job == job.sequence))
     forget_job_experiments(connection, job)
     made = tables.model_versions.c.job == job.sequence
@@ -404,13 +401,19 @@ def task_row(connection: sa.Connection, job: int, name: str) -> Any:
 
 def read_job(connection: sa.Connection, job_id: str) -> Job:
     row = job_row(connection, job_id)
-    tasks = connection.execute(
-        sa.select(tables.tasks).where(tables.tasks.c.job == row.sequence).order_by(tables.tasks.c.position)
-    )
-    return as_job(row, tasks.all())
+    return _as_job(row, _tasks_of(connection, tables.tasks.c.job == row.sequence)[row.sequence])
 
 
-def as_job(row: Any, tasks: Sequence[Any]) -> Job:
+def _tasks_of(connection: sa.Connection, *wanted: Any) -> Mapping[int, list[Task]]:
+    """Of the jobs that are wanted, or of all: each one's tasks in their order."""
+    query = sa.select(tables.tasks.c.job, *_TASK).where(*wanted).order_by(tables.tasks.c.job, tables.tasks.c.position)
+    tasks: defaultdict[int, list[Task]] = defaultdict(list)
+    for job, *task in connection.execute(query).all():
+        tasks[job].append(Task(*task))
+    return tasks
+
+
+def _as_job(row: Any, tasks: Sequence[Task]) -> Job:
     plan = TuningPlan if row.kind == "tuning" else BatchPlan
     return Job(
         kind=row.kind,
@@ -431,10 +434,7 @@ def as_job(row: Any, tasks: Sequence[Any]) -> Job:
         start_time=row.start_time,
         end_time=row.end_time,
         update_time=row.update_time,
-        tasks=tuple(
-            Task(t.name, t.state, t.attempt, t.handle, t.start_time, t.end_time, t.error)
-            for t in sorted(tasks, key=lambda t: t.position)
-        ),
+        tasks=tuple(tasks),
     )
 
 

@@ -7,7 +7,7 @@ text was parsed by `filters`; values go into statements as bound parameters only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from tunesmith.filters import And, Comparison, Filter, Not, Or
 
 T = TypeVar("T")
 _ESCAPE = "\\"
+_LABELS = "labels."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Fields:
     """Unique: decides between rows that are alike, and falls in the order that nobody asked for."""
     columns: Mapping[str, Any]
     labels: Any = None
-    """A JSON object of texts."""
+    """A JSON object of texts; or the table of them, with the row's key as its first column, then `key` and `value`."""
     newest: Any = None
     """Falls in the order that nobody asked for, where the key does not grow with time."""
 
@@ -63,8 +64,8 @@ def find(connection: sa.Connection, select: sa.Select[Any], fields: Fields, quer
     if query.position:
         select = select.where(_behind(order, query.position))
     ordering = [column.desc() if falls else column.asc() for column, falls in order]
-    if query.order:
-        # No index has this order: sorts keys alone, and not rows with all that is in them.
+    if query.order or query.where is not None:
+        # No index may have this order: sorts keys alone, and not rows with all that is in them.
         keys = select.with_only_columns(fields.key).order_by(*ordering).limit(query.limit + 1)
         select = select.where(fields.key.in_(keys))
     select = select.order_by(*ordering)
@@ -113,7 +114,21 @@ def _clause(where: Filter, fields: Fields) -> Any:
 
 
 def _compare(comparison: Comparison, fields: Fields) -> Any:
-    column = _column(comparison.field, fields, "filter")
+    if _is_label(comparison.field, fields) and isinstance(fields.labels, sa.Table):
+        return _compare_label(comparison, fields.key, fields.labels)
+    return _holds(_column(comparison.field, fields, "filter"), comparison)
+
+
+def _compare_label(comparison: Comparison, key: Any, labels: sa.Table) -> Any:
+    """By the rows that have such a label, which its index knows."""
+    if comparison.operator == "!=":
+        return sa.not_(_compare_label(replace(comparison, operator="="), key, labels))
+    owner, name, value = labels.columns
+    having = sa.select(owner).where(name == _label_key(comparison.field), _holds(value, comparison))
+    return key.in_(having)
+
+
+def _holds(column: Any, comparison: Comparison) -> Any:
     value, operator = comparison.value, comparison.operator
     if operator == ":":
         if value == "*":
@@ -134,9 +149,20 @@ def _pattern(value: str) -> str:
 
 
 def _column(name: str, fields: Fields, argument: str) -> Any:
-    if name.startswith("labels.") and fields.labels is not None:
-        return fields.labels[name.removeprefix("labels.")].as_string()
+    if _is_label(name, fields):
+        if not isinstance(fields.labels, sa.Table):
+            return fields.labels[_label_key(name)].as_string()
+        owner, key, value = fields.labels.columns
+        return sa.select(value).where(owner == fields.key, key == _label_key(name)).scalar_subquery()
     if name not in fields.columns:
         known = ", ".join([*fields.columns, *(["labels.KEY"] if fields.labels is not None else [])])
         raise InvalidArgument.of(argument, f"there is no field {name!r} to look at; known: {known}")
     return fields.columns[name]
+
+
+def _is_label(name: str, fields: Fields) -> bool:
+    return name.startswith(_LABELS) and fields.labels is not None
+
+
+def _label_key(name: str) -> str:
+    return name.removeprefix(_LABELS)

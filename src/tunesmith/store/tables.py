@@ -24,7 +24,6 @@ jobs = sa.Table(
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("body_sha256", sa.Text, nullable=False),
     sa.Column("request", sa.JSON(none_as_null=True)),
-    sa.Column("labels", sa.JSON(none_as_null=True)),
     sa.Column("pool", sa.Text, nullable=False),
     sa.Column("units", sa.Integer, nullable=False),
     sa.Column("error", sa.JSON(none_as_null=True)),
@@ -37,6 +36,15 @@ jobs = sa.Table(
     sa.Index("jobs_by_state", "state", "sequence"),
     sa.Index("jobs_by_project", "project", "location", "sequence"),
     sa.Index("jobs_by_create_time", "project", "location", "create_time", "sequence"),
+)
+
+job_labels = sa.Table(
+    "job_labels",
+    metadata,
+    sa.Column("job", sa.Integer, sa.ForeignKey("jobs.sequence"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("job_labels_by_value", "key", "value", "job"),
 )
 
 # One row a task of a job. `attempt` counts all tries and names their folders, `tries` those since it last got on.
