@@ -294,7 +294,8 @@ class Client:
         """One prediction in pieces, each of the form of a whole one; Unavailable if it breaks off."""
         path = _predicting(target, "serverStreamingPredict")
         reader = ArrayReader()
-        with self._opened("POST", path, body=_tensors(instance, parameters)) as response, _spelled(self, path):
+        opened = self._opened("POST", path, body=_tensors(instance, parameters), timeout=_PATIENT)
+        with opened as response, _spelled(self, path):
             for text in response.iter_text():
                 for element in reader.feed(text):
                     yield from _pieces(element)

@@ -17,6 +17,7 @@ Knows nothing of tensors, databases or processes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +159,15 @@ def read_json(path: Path) -> Any:
 def append_jsonl(path: Path, value: Any) -> None:
     """Adds one line in one write; flushed to the system, so that a reader sees whole lines or a torn last one."""
     with open(path, "ab", buffering=0) as file:
-        file.write(_line(value).encode())
+        append(file, _line(value).encode())
+
+
+def append(file: RawIOBase, data: bytes) -> None:
+    """Adds all of `data` in one write; or nothing, and OSError, if the disk has room for a part of it only."""
+    written = file.write(data)
+    if written != len(data):
+        os.truncate(file.fileno(), os.fstat(file.fileno()).st_size - (written or 0))
+        raise OSError(errno.ENOSPC, f"{written} of {len(data)} bytes could be written")
 
 
 def write_jsonl(path: Path, values: Iterable[Any]) -> None:

@@ -200,6 +200,9 @@ def models_show(session: Session, client: Client, name: str) -> None:
 def models_delete(session: Session, client: Client, name: str) -> None:
     """As cli.models_delete; refused while the model is deployed."""
     model = tuned(client, name)
+    if "@" in name and name != model.get("displayName"):
+        plain = name.partition("@")[0]
+        raise InvalidArgument.of("MODEL", f"{name} is one version; give {plain} to delete the model with all of them")
     client.delete_model(model["name"])
     if session.json:
         session.emit({"deleted": model["name"]})

@@ -53,6 +53,8 @@ class JobState(enum.IntEnum):
 
 
 _PIPELINE_RESTS = frozenset(PipelineState[f"PIPELINE_STATE_{name}"] for name in resources.RESTING)
+_FOR_GOOD = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"})
+"""A paused job, and one that has failed, goes on if somebody resumes it."""
 _BATCH_RESTS = frozenset(
     {
         JobState.JOB_STATE_SUCCEEDED,
@@ -108,14 +110,10 @@ class _RemoteJob:
         return dict(self.look())
 
     def look(self) -> Wire:
-        """The job now; one that has ended is asked for once."""
-        if not self._rests():
+        """The job now; one that has ended for good is asked for once."""
+        if self._job.get("state", "").partition("_STATE_")[2] not in _FOR_GOOD:
             self._job = self._asked_again()
         return self._job
-
-    def _rests(self) -> bool:
-        """Whether what is known of it is how it stays."""
-        raise NotImplementedError
 
     def _asked_again(self) -> Wire:
         raise NotImplementedError
@@ -155,9 +153,6 @@ class PipelineJob(_RemoteJob):
     def done(self) -> bool:
         """Whether nothing happens to it any more unless somebody asks."""
         return self.state in _PIPELINE_RESTS
-
-    def _rests(self) -> bool:
-        return PipelineState[self._job.get("state", "PIPELINE_STATE_UNSPECIFIED")] in _PIPELINE_RESTS
 
     def _asked_again(self) -> Wire:
         return self._client.job(self.resource_name)
@@ -238,9 +233,6 @@ class BatchPredictionJob(_RemoteJob):
 
     def done(self) -> bool:
         return self.state in _BATCH_RESTS
-
-    def _rests(self) -> bool:
-        return JobState[self._job.get("state", "JOB_STATE_UNSPECIFIED")] in _BATCH_RESTS
 
     def _asked_again(self) -> Wire:
         return self._client.batch_prediction(self.resource_name)

@@ -36,6 +36,8 @@ class BoundedProtocol(H11Protocol):
             self._rest_bytes += len(data)
             if self._rest_bytes > REST_LIMIT_BYTES:
                 self.transport.close()
+        else:
+            self._rest_bytes = 0
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -412,3 +412,11 @@ def test_order_says_all_that_a_serving_process_needs(machine: Machine) -> None:
     order = json.loads(machine.attempts("serves")[0].task_file.read_text())
     assert (order["task"], order["attempt"], order["weights"]) == ("serve", 1, None)
     assert order["models"] == str(machine.home / "models")
+
+
+def test_server_whose_claim_was_never_heard_of_is_claimed_again(machine: Machine) -> None:
+    machine.want("serves")
+    deployments = machine.worker()
+    claimed = machine.store.claim_server("w", now_s=time.time() - 1000, lease_s=1.0, idle_s=1e9, dead=[], but=[])
+    assert claimed is not None  # by this worker, whose answer from the database was lost
+    until(deployments, lambda: machine.server("serves").state == "READY")

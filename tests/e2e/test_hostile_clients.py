@@ -279,3 +279,29 @@ def test_host_of_another_name_is_refused_without_keys(server: Server) -> None:
         said = rest_of(connection)
     assert status_of(said) == 403
     assert json.loads(said.split(b"\r\n\r\n")[1])["error"]["status"] == "PERMISSION_DENIED"
+
+
+def test_form_that_does_not_end_is_not_waited_for(server: Server) -> None:
+    head = b"POST /tensorboard/login HTTP/1.1\r\n%sAccept: text/html\r\nContent-Length: 10\r\n\r\nkey=1"
+    with server.connect() as connection:
+        connection.sendall(head % HOST)
+        said = answer_of(connection)
+    assert status_of(said) == 400
+    assert b"did not arrive" in said
+
+
+def test_client_that_goes_away_within_its_body_is_no_fault_of_the_server(server: Server) -> None:
+    head = b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with server.connect() as connection:
+        connection.sendall(head % (JOBS.encode(), HOST))
+    is_served(server)  # the fixture looks for a traceback in the log at the end
+
+
+def test_connection_stays_for_many_bodies_that_were_answered_early(server: Server) -> None:
+    body = b"a" * (1 << 20)
+    head = b"POST %s HTTP/1.1\r\n%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+    with server.connect() as connection:
+        for _ in range(8):
+            connection.sendall(head % (JOBS.encode(), HOST, len(body)))
+            assert status_of(answer_of(connection)) == 400
+            connection.sendall(body)

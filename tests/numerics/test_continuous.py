@@ -420,3 +420,22 @@ def test_a_model_that_makes_no_numbers_fails_alone(tmp_path: Path, sampling: Sam
     alone = home.generator()
     for text, answered in ((TEXTS[0], answers[0]), (TEXTS[3], answers[2])):
         assert [answered.text()] == alone.answer([question(text)], max_output_tokens=24)
+
+
+def test_rows_that_run_out_of_memory_as_one_joins_fail_and_the_next_are_served(
+    home: Home, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher = home.batcher(shelf, rows=2)
+    cache, calls = type(batcher._cache), []
+    whole = cache.join
+
+    def failing(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("made up")
+        whole(*arguments)
+
+    monkeypatch.setattr(cache, "join", failing)
+    answers = serve_all(batcher, [home.ask(TEXTS[i]) for i in range(3)])
+    assert [isinstance(answer.error, errors.ResourceExhausted) for answer in answers] == [True, True, False]
+    assert [answers[2].text()] == home.generator().answer([question(TEXTS[2])], max_output_tokens=24)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from tunesmith.errors import (
     Unavailable,
 )
 from tunesmith.folder import JobFolder, append_jsonl, write_json
+from tunesmith.remote_jobs import PipelineJob, PipelineState
 from tunesmith.settings import Settings
 from tunesmith.store import Asked
 
@@ -522,3 +524,21 @@ def test_a_watched_job_says_states_progress_metrics_and_log(tmp_path: Path, serv
     assert "line of 1" in logged
     assert "last line" in logged
     assert {"task": pipeline.DEPLOY, "attempt": 1} in [one.data for one in said if one.kind == "progress"]
+
+
+def test_a_stream_waits_as_long_as_a_model_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(_: Request) -> Reply:
+        time.sleep(1.0)
+        return Reply(200, b"[]", {"Content-Type": "application/json"})
+
+    with scripted(slow) as url, Client(url, project="p", timeout_s=0.2) as client:
+        assert list(client.stream(client.publisher_target("code-bison"), {"prefix": "x"}, {})) == []
+
+
+@pytest.mark.parametrize("state", ["PAUSED", "FAILED"])
+def test_a_job_that_somebody_resumes_is_seen_to_go_on(state: str) -> None:
+    name = "projects/p/locations/us-central1/pipelineJobs/j"
+    found = replied({"name": name, "state": "PIPELINE_STATE_SUCCEEDED"})
+    with scripted(Script(found)) as url, Client(url, project="p") as client:
+        job = PipelineJob(client, {"name": name, "state": f"PIPELINE_STATE_{state}"})
+        assert job.state == PipelineState.PIPELINE_STATE_SUCCEEDED

@@ -376,3 +376,11 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_folders(inner) for key, inner in value.items() if key != "folder"}
     return [_without_folders(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_a_version_is_not_taken_for_its_model(server: Served, job: str, tmp_path: Path) -> None:
+    name = (server.store.job(job).model or "").rpartition("/")[2]
+    refused = there(server, "models", "delete", f"{name}@1", home=tmp_path)
+    assert refused.exit_code == 2
+    assert "is one version" in refused.stderr
+    assert len(server.store.models()) == 1

@@ -9,6 +9,7 @@ import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from tunesmith.errors import (
 )
 from tunesmith.store import Asked, Claim, Ending, Job, Model, Store, database, tables
 from tunesmith.store.listing import Query
+from tunesmith.store.models import Uploaded
 
 SUCCEEDED = Ending("succeeded")
 CRASHED = Ending("failed", {"status": "UNAVAILABLE", "message": "killed", "details": {}}, retryable=True)
@@ -590,3 +592,30 @@ def test_failed_transaction_leaves_nothing(store: Store) -> None:
 def test_a_query_that_is_wrong_is_no_database_that_is_away(store: Store) -> None:
     with pytest.raises(Internal, match="does not understand this code"), store._reading() as connection:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+def test_files_of_a_model_that_takes_a_deleted_ones_id_meanwhile_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(tmp_path)
+
+    def upload() -> Model:
+        staging = tmp_path / "models" / ".staging"
+        staging.mkdir(parents=True)
+        (staging / "weights").touch()
+        name = resources.ModelName("local", "us-central1", "7")
+        return store.add_uploaded(Uploaded(name, "m", "", {}, [], "b", {}, staging))
+
+    first = upload()
+    removing = store._remove
+
+    def upload_first(folder: Path, taken: sa.Select[Any]) -> None:
+        upload()
+        removing(folder, taken)
+
+    monkeypatch.setattr(store, "_remove", upload_first)
+    store.delete_model(first.name)
+    assert (store.model(first.name).folder / "weights").exists()
+    monkeypatch.undo()
+    store.delete_model(first.name)
+    assert list((tmp_path / "models").iterdir()) == []

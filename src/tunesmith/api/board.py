@@ -30,6 +30,7 @@ from tunesmith import pipeline
 from tunesmith.api import auth, job_metrics
 from tunesmith.api.auth import Principal
 from tunesmith.api.time_series import thinned
+from tunesmith.api.wire import read_bytes
 from tunesmith.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from tunesmith.settings import Settings
 from tunesmith.store import BoardPart, Job, Point, Store
@@ -71,7 +72,7 @@ router = APIRouter(tags=["tensorboards"])
 async def open_tensorboard(request: Request) -> Response:
     """Takes a key from a form's field `key` and gives the browser a pass for TensorBoard, in a cookie."""
     _refuse_foreign_page(request)
-    form = urllib.parse.parse_qs((await _body(request)).decode("utf-8", "replace"))
+    form = urllib.parse.parse_qs((await read_bytes(request)).decode("utf-8", "replace"))
     secret = form.get("key", [""])[0].strip()
     store: Store = request.app.state.store
     made = await run_in_threadpool(store.make_pass, secret, PLACE, time.time() + PASS_S)
@@ -96,7 +97,7 @@ async def show_tensorboard(request: Request) -> Response:
         caller = await _caller(request)
     except Unauthenticated as error:
         return _refused(request, error, "This server wants a key.")
-    body = await _body(request)
+    body = await read_bytes(request)
     board: TensorBoard = request.app.state.board
     return await run_in_threadpool(board.answer, request, body, caller.project)
 
@@ -140,15 +141,6 @@ def _refuse_foreign_page(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urllib.parse.urlsplit(origin).netloc != request.headers.get("host", ""):
         raise PermissionDenied(f"this form belongs to this server's own page, not to one of {origin}")
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise InvalidArgument.of("body", f"is longer than {MAX_BODY_BYTES:,} bytes")
-    return bytes(body)
 
 
 # The application.
@@ -370,9 +362,7 @@ class Figures:
     def _jobs(self, ctx: Any, experiment_id: str) -> list[Job]:
         """Jobs that may be seen and have begun to tune."""
         project = _project(ctx, experiment_id)
-        tuning = [job for job in self._store.jobs() if job.kind == "tuning"]
-        begun = [job for job in tuning if job.task(pipeline.TUNE).attempt]
-        return [job for job in begun if project is None or job.project == project]
+        return [job for job in self._store.jobs("tuning", project) if job.task(pipeline.TUNE).attempt]
 
     def _written(self, ctx: Any, experiment_id: str) -> list[BoardPart]:
         return self._store.board_series(_project(ctx, experiment_id))

@@ -436,4 +436,5 @@ def _progress(job: Job, root: JobFolder) -> dict[str, Any]:
 
 
 def _event(kind: str, data: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    # In ASCII: to some clients more characters end a line than to others.
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,14 +23,18 @@ import fastapi
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from starlette.requests import ClientDisconnect
 
 from tunesmith import catalog, filters, resources
-from tunesmith.errors import InvalidArgument, TunesmithError, Violation
+from tunesmith.errors import Cancelled, InvalidArgument, TunesmithError, Violation
 from tunesmith.instances import WHOLE, whole
 from tunesmith.store import Query
 
 MAX_BODY_BYTES = 8 << 20
 """A pipeline job with its template has 20 KB."""
+MAX_VIOLATIONS = 100
+"""That one answer lists: a body of many megabytes can be wrong in half a million places."""
+
 BODY_LIMIT_S = 60.0
 """From the head to the end of a body, however small the client's pieces: 8 MiB at 1 Mbit/s."""
 MAX_DEPTH = 64
@@ -85,9 +90,9 @@ W = TypeVar("W", bound=Wire)
 # Reading.
 
 
-def check_text(request: Request) -> None:
+async def check_text(request: Request) -> None:
     """A dependency of every route: nothing in the URL that no name and no text may hold."""
-    for name, value in {**request.path_params, **request.query_params}.items():
+    for name, value in [*request.path_params.items(), *request.query_params.multi_items()]:
         if "\0" in str(value):
             raise InvalidArgument.of(name, "holds a NUL character")
     if "project" in request.path_params:
@@ -104,6 +109,14 @@ async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> byte
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise InvalidArgument.of("Content-Encoding", f"{encoding!r} is not read; send the body as it is")
+    body = await read_bytes(request, limit_bytes)
+    if body and not kind:
+        raise InvalidArgument.of("Content-Type", "is missing; send application/json")
+    return body
+
+
+async def read_bytes(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """A body of any type. InvalidArgument if it is too long or too slow; Cancelled if its client goes away before."""
     too_long = InvalidArgument.of("body", f"is longer than {limit_bytes:,} bytes")
     if _said_length(request) > limit_bytes:
         raise too_long
@@ -116,8 +129,8 @@ async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> byte
                     raise too_long
     except TimeoutError as error:
         raise InvalidArgument.of("body", f"did not arrive within {BODY_LIMIT_S:g} s") from error
-    if body and not kind:
-        raise InvalidArgument.of("Content-Type", "is missing; send application/json")
+    except ClientDisconnect as error:
+        raise Cancelled("the client went away before the end of the body") from error
     return bytes(body)
 
 
@@ -155,7 +168,10 @@ def read_as(kind: type[W], value: Any, where: str = "") -> W:
     try:
         return kind.model_validate(dict(value))
     except ValidationError as error:
-        raise InvalidArgument.of_all([_violation(e, kind, where) for e in error.errors()]) from error
+        wrong = [_violation(e, kind, where) for e in error.errors()[:MAX_VIOLATIONS]]
+        if error.error_count() > MAX_VIOLATIONS:
+            wrong.append(Violation(where or "body", f"has {error.error_count() - MAX_VIOLATIONS:,} more faults"))
+        raise InvalidArgument.of_all(wrong) from error
 
 
 def body_of(kind: type[W]) -> Callable[[Request], Any]:
@@ -369,8 +385,7 @@ def _position(text: str, error: json.JSONDecodeError) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise InvalidArgument.of(twice, "stands twice in one JSON object")
     return found
 

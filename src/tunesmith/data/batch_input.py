@@ -15,6 +15,7 @@ import json
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -213,8 +214,8 @@ def _understood(plan: BatchPlan, raw: RawLine) -> tuple[Any, str]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} stands twice in one JSON object")
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} stands twice in one JSON object")
     return found
 
 

@@ -101,7 +101,7 @@ class Answers:
             file.close()
 
     def _write(self, said: Mapping[str, Any]) -> None:
-        self._own.write((json.dumps(said) + "\n").encode())
+        folder.append(self._own, (json.dumps(said) + "\n").encode())
 
     def _take_over(self, path: Path, weights: str) -> None:
         try:

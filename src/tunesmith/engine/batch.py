@@ -40,7 +40,6 @@ _LOOK_S = 0.2
 _METRICS_S = 1.0
 _METRICS_SHARE = 100
 """A line of metrics every hundredth of all lines, and every second: one with more than any before has got on."""
-_ADAPTERS = 1
 _SHOWN = 5
 
 
@@ -66,7 +65,7 @@ def predict(
         _refuse_another_owners(place, plan.model)
     weights = place / "model" if place is not None and plan.model and plan.model.full else None
     rows = max(plan.rows, plan.drawing.get("candidates", 1))
-    limits = {"rows": rows, "waiting": 2 * rows, "adapters": max(_ADAPTERS, rows)}
+    limits = {"rows": rows, "waiting": 2 * rows, "adapters": rows}
     served = open_served(base, base_models, weights, models, limits, serving)
     log.info("loaded base=%s model=%s", base.name, plan.model.name if plan.model else "")
     answers = Answers(attempt, earlier, f"{served.sha256} {plan.model.name if plan.model else ''}")

@@ -371,7 +371,12 @@ class Batcher:
     def _join(self, joining: _Joining, logits_1V: torch.Tensor) -> None:
         ask = joining.ticket.ask
         rows = [self._new_row(joining.ticket, candidate) for candidate in range(ask.candidates)]
-        self._cache.join(joining.cache, len(ask.prompt), ask.candidates)
+        try:
+            self._cache.join(joining.cache, len(ask.prompt), ask.candidates)
+        except torch.OutOfMemoryError as error:
+            # Some layers have the new rows and some have not: none of the rows can go on.
+            self._end({joining.ticket, *(row.ticket for row in self._rows)}, self._out_of_memory(error))
+            return
         with self._changed:
             self._joining = None
             self._rows += rows

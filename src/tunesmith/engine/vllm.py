@@ -96,7 +96,10 @@ def start(
 def _room_for(models: Path | None) -> int:
     """The rank for which there must be room."""
     adapters = models.glob(f"*/*/{ADAPTER}") if models else ()
-    largest = max((rank_of(adapter) for adapter in adapters), default=0)
+    largest = 0
+    for adapter in adapters:
+        with contextlib.suppress(OSError, ValueError):  # on its way in or out
+            largest = max(largest, rank_of(adapter))
     return next((rank for rank in _RANKS if rank >= largest), MAX_RANK)
 
 
@@ -158,7 +161,8 @@ class VllmProcess:
 
 
 def _free_port() -> int:
-    # vLLM opens its port itself. Whoever takes this one in between does not know the key, and is not spoken to.
+    # vLLM opens its port itself. Another program of this machine that takes it in between would be sent the key and
+    # prompts, until vLLM ends because it cannot have the port.
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
@@ -379,7 +383,7 @@ class VllmBatcher:
         async with self._client.stream("POST", "/v1/completions", json=body) as answer:
             if answer.status_code != 200:
                 raise FailedPrecondition(f"vLLM refused the request: {(await answer.aread()).decode()[:500]}")
-            async for line in answer.aiter_lines():
+            async for line in _lines(answer):
                 data = line.removeprefix("data:").strip()
                 if not line.startswith("data:") or data == "[DONE]":
                     continue
@@ -448,3 +452,12 @@ def _known(error: BaseException) -> TunesmithError:
     if isinstance(first, httpx.TransportError):
         return Unavailable(f"vLLM does not answer ({type(first).__name__}); ask again")
     return from_exception(first)
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """Lines as they end in server-sent events. httpx ends one at U+2028 too, which stands in JSON as it is."""
+    rest = b""
+    async for piece in answer.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line.decode().rstrip("\r")

@@ -238,11 +238,15 @@ class Jobs(Database):
         with self._reading() as connection:
             return read_job(connection, job_id)
 
-    def jobs(self) -> list[Job]:
-        """All jobs, newest first."""
+    def jobs(self, kind: JobKind | None = None, project: str | None = None) -> list[Job]:
+        """All jobs, or those of a kind and of a project, newest first."""
+        said = (tables.jobs.c.kind, kind), (tables.jobs.c.project, project)
+        wanted = [column == value for column, value in said if value is not None]
+        query = sa.select(tables.jobs).where(*wanted).order_by(tables.jobs.c.sequence.desc())
         with self._reading() as connection:
-            rows = connection.execute(sa.select(tables.jobs).order_by(tables.jobs.c.sequence.desc())).all()
-            tasks = _tasks_of(connection)
+            rows = connection.execute(query).all()
+            of_these = tables.tasks.c.job.in_(sa.select(tables.jobs.c.sequence).where(*wanted))
+            tasks = _tasks_of(connection, of_these)
         return [_as_job(row, tasks[row.sequence]) for row in rows]
 
     def list_jobs(self, project: str, location: str, query: Query, kind: JobKind = "tuning") -> Page[Job]:
@@ -404,9 +408,9 @@ def read_job(connection: sa.Connection, job_id: str) -> Job:
     return _as_job(row, _tasks_of(connection, tables.tasks.c.job == row.sequence)[row.sequence])
 
 
-def _tasks_of(connection: sa.Connection, *wanted: Any) -> Mapping[int, list[Task]]:
-    """Of the jobs that are wanted, or of all: each one's tasks in their order."""
-    query = sa.select(tables.tasks.c.job, *_TASK).where(*wanted).order_by(tables.tasks.c.job, tables.tasks.c.position)
+def _tasks_of(connection: sa.Connection, wanted: Any) -> Mapping[int, list[Task]]:
+    """Each job's tasks that are wanted, in their order."""
+    query = sa.select(tables.tasks.c.job, *_TASK).where(wanted).order_by(tables.tasks.c.job, tables.tasks.c.position)
     tasks: defaultdict[int, list[Task]] = defaultdict(list)
     for job, *task in connection.execute(query).all():
         tasks[job].append(Task(*task))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -164,7 +166,7 @@ class Models(Database):
             for table in (tables.model_aliases, tables.model_versions):
                 connection.execute(sa.delete(table).where(table.c.model == row.id))
             connection.execute(sa.delete(tables.models).where(tables.models.c.id == row.id))
-        shutil.rmtree(model.folder.parent, ignore_errors=True)
+        self._remove(model.folder.parent, sa.select(tables.models).where(tables.models.c.id == row.id))
         return model
 
     def delete_version(self, name: str) -> Model:
@@ -180,8 +182,18 @@ class Models(Database):
             for table in (tables.model_aliases, tables.model_versions):
                 mine = table.c.model == model_id, table.c.version_id == version.version_id
                 connection.execute(sa.delete(table).where(*mine))
-        shutil.rmtree(version.folder, ignore_errors=True)
+        mine = tables.model_versions.c.model == model_id, tables.model_versions.c.version_id == version.version_id
+        self._remove(version.folder, sa.select(tables.model_versions).where(*mine))
         return version
+
+    def _remove(self, folder: Path, taken: sa.Select[Any]) -> None:
+        """The files of what is no longer registered, unless an upload has taken the same name since."""
+        aside = self._models_folder / f".deleted-{secrets.token_hex(8)}"
+        with self._writing() as connection:  # an upload puts its files in place under this lock too
+            if connection.execute(taken).first() is None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     # What a job's last tasks do.
 
@@ -232,7 +244,7 @@ class Models(Database):
                 os.rename(uploaded.staging, made.folder)
                 return self._read_model(connection, f"{name}@{version}")
         except exc.IntegrityError as error:
-            message = f"there is a model {uploaded.name.id} already; leave modelId out, or give it as parentModel"
+            message = f"the id {uploaded.name.id} is taken on this server; leave modelId out, or choose another one"
             raise AlreadyExists(message, name=str(uploaded.name)) from error
 
     def model_folder(self, job: Job) -> Path:

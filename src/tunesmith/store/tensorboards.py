@@ -171,7 +171,8 @@ class Tensorboards(Database):
         with self._writing() as connection:
             for path, points in series.items():
                 _refuse_if_of_job(connection, path)
-                _read(connection, path, lock=True)
+                if not _is_there(connection, path):  # _read would count all that it holds
+                    raise NotFound(f"{path} does not exist", name=str(path))
                 _write(connection, path, {point.step: point for point in points})
 
     def points(self, path: BoardPath) -> list[Point]:
@@ -307,10 +308,10 @@ def _is_there(connection: sa.Connection, path: BoardPath) -> bool:
     return connection.execute(sa.select(table.c.id).where(*here)).first() is not None
 
 
-def _read(connection: sa.Connection, path: BoardPath, lock: bool = False) -> BoardPart:
+def _read(connection: sa.Connection, path: BoardPath) -> BoardPart:
     level = len(path.ids) - 1
     query = _select(level).where(*_place(path)[1])
-    row = connection.execute(query.with_for_update(of=_LEVELS[level]) if lock else query).first()
+    row = connection.execute(query).first()
     if row is None or (level and not _is_there(connection, BoardPath(*path[:3]))):
         raise NotFound(f"{path} does not exist", name=str(path))
     return _as_part(row, path.project, path.location)

@@ -138,7 +138,8 @@ class Deployments:
     def _claim(self) -> Server | None:
         servers = self.store.servers()
         others = {s.worker for s in servers if s.worker is not None and s.worker != self.worker}
-        if not others and all(s.state != "WANTED" for s in servers):
+        mine = {s.key for s in servers if s.worker == self.worker and s.state in ("STARTING", "READY")}
+        if not others and mine <= self._served.keys() and all(s.state != "WANTED" for s in servers):
             return None  # without a transaction that writes
         dead: Sequence[str] = [other for other in others if self.is_dead(other)]
         waiting = [key for key, again_s in self._again_s.items() if time.monotonic() < again_s]

@@ -219,3 +219,17 @@ def test_nul_in_any_part_of_a_path_or_query_is_refused(client: TestClient) -> No
             assert answer.status_code in (400, 404), f"{method} {path} answered {answer.status_code}"
     for argument in ("filter", "orderBy", "pageToken", "readMask", "pipelineJobId", "updateMask", "anything"):
         assert client.get(JOBS, params={argument: "a\0"}).status_code == 400
+
+
+def test_nul_is_found_in_every_value_of_a_repeated_argument(client: TestClient) -> None:
+    refused = client.get(f"{JOBS}?filter=a%00&filter=")
+    assert refused.status_code == 400
+    assert "NUL" in refused.text
+
+
+def test_body_that_is_wrong_in_ten_thousand_places_is_answered_in_short(client: TestClient) -> None:
+    refused = client.post(f"{PARENT}/endpoints", json={f"unknown{i}": i for i in range(10_000)})
+    assert refused.status_code == 400
+    (detail,) = [d for d in refused.json()["error"]["details"] if "fieldViolations" in d]
+    assert len(detail["fieldViolations"]) == 101
+    assert detail["fieldViolations"][-1]["description"].startswith("has 9,900 more faults")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,22 @@ def test_written_twice_is_written_once(storage: Storage, tmp_path: Path) -> None
     said = written(storage, "prediction.results-00000-of-00001")
     assert [line["predictions"][0]["content"] for line in said] == ["0", "1", "2"]
     answers.close()
+
+
+def test_answer_for_which_the_disk_had_room_in_part_is_no_answer(tmp_path: Path) -> None:
+    answers = Answers(attempt(tmp_path, 1), [], "w")
+    answers.add(0, prediction("zero"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    room = (attempt(tmp_path, 1).out / ANSWERS).stat().st_size + 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OSError, match="20 of"):
+            answers.add(1, prediction("one"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 1 not in answers
+    answers.add(2, prediction("two"))
+    answers.close()
+    later = Answers(attempt(tmp_path, 2), [attempt(tmp_path, 1)], "w")
+    assert [later.of(number)["predictions"] for number in (0, 2)] == [prediction("zero"), prediction("two")]
+    later.close()
