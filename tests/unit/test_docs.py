@@ -61,14 +61,14 @@ def test_every_make_verb_that_is_named_exists(page: Path) -> None:
 def test_every_source_file_that_the_architecture_names_exists_and_every_one_is_named() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     [tree] = re.findall(r"```text\n(tunesmith/.*?)```", page, re.S)
-    named, folder = set(), ""
+    named, folders = set(), [""]
     for line in tree.splitlines()[1:]:
         indent, name = re.match(r"( *)(\S+)", line).groups()  # type: ignore[union-attr]
-        folder = folder if len(indent) > 2 else ""
+        del folders[len(indent) // 2 :]
         if name.endswith("/"):
-            folder = name
+            folders.append(folders[-1] + name)
         else:
-            named.add(folder + name)
+            named.add(folders[-1] + name)
     source = ROOT / "src" / "tunesmith"
     there = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
     silent = {name for name in there if name.endswith("__init__.py") or name.startswith("migrations/")}
