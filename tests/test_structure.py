@@ -138,6 +138,7 @@ THIRD_PARTIES = {
         "engine.ranks",
         "engine.vllm",
         "evals.sandbox",
+        "data.codebase.git",
     ),
     "multiprocessing": (),
     "asyncio": ("api.*", "slow_clients", "engine.serve", "engine.vllm"),

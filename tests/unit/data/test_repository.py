@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.data.codebase import repository
-from tunesmith.data.codebase.repository import Repository, open_repository
+from tunesmith.data.codebase.repository import Repository
+from tunesmith.data.codebase.source import open_repository
 from tunesmith.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted
 
 SECRET = b"not of this repository"
