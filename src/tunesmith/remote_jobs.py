@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ class JobFailed(RuntimeError):
         self.error = error
 
 
-class _RemoteJob:
+class _RemoteJob(ABC):
     """What a job of either kind is to those who wait for it."""
 
     def __init__(self, client: Client, job: Mapping[str, Any]) -> None:
@@ -115,8 +116,8 @@ class _RemoteJob:
             self._job = self._asked_again()
         return self._job
 
-    def _asked_again(self) -> Wire:
-        raise NotImplementedError
+    @abstractmethod
+    def _asked_again(self) -> Wire: ...
 
 
 class PipelineJob(_RemoteJob):

@@ -13,7 +13,6 @@ from tunesmith.data.codebase.repository import (
     Entry,
     Repository,
     changed,
-    exactly,
     ordered,
     shown,
 )
@@ -42,7 +41,10 @@ class Folder(Repository):
         with open(file, "rb") as opened:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise changed(entry)
-            return exactly(opened, entry)
+            data = opened.read(entry.size_bytes + 1)
+        if len(data) != entry.size_bytes:
+            raise changed(entry)
+        return data
 
     def close(self) -> None:
         os.close(self._root)
@@ -62,7 +64,10 @@ class Folder(Repository):
             try:
                 for name in os.listdir(folder):
                     inner = (*parts, os.fsencode(name))
-                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    try:
+                        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    except FileNotFoundError:  # deleted since it was listed: no file any more
+                        continue
                     if not stat.S_ISDIR(found.st_mode):
                         yield _entry_of(inner, found)
                     elif name not in OF_VERSION_CONTROL:

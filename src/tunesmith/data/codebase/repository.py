@@ -10,9 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any, TypeVar
 
 from tunesmith.errors import DataLoss, ResourceExhausted
+
+T = TypeVar("T")
 
 MAX_FILES = 1_000_000
 MAX_DEPTH = 100
@@ -52,7 +54,10 @@ class Repository(ABC):
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
-        """The bytes of an entry without a reason. DataLoss if it is no longer what it was when it was listed."""
+        """The bytes of an entry without a reason.
+
+        DataLoss if it is no longer what it was when it was listed; InvalidArgument if an archive is damaged there.
+        """
 
     @abstractmethod
     def close(self) -> None: ...
@@ -62,19 +67,12 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(counted(entries), key=lambda entry: entry.path)
 
 
-def counted(entries: Iterable[Entry]) -> Iterator[Entry]:
+def counted(entries: Iterable[T]) -> Iterator[T]:
+    """The same, until there are too many."""
     for number, entry in enumerate(entries, 1):
         if number > MAX_FILES:
             raise ResourceExhausted(f"REPO has more than {MAX_FILES:,} files; give a part of it")
         yield entry
-
-
-def exactly(opened: IO[bytes], entry: Entry) -> bytes:
-    """All of it; an archive's own word on a size is not believed."""
-    data = opened.read(entry.size_bytes + 1)
-    if len(data) != entry.size_bytes:
-        raise changed(entry)
-    return data
 
 
 def shown(name: bytes) -> str:
