@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import resource
+import sys
 from pathlib import Path
 
 import pytest
 
+from git_places import begun, committed, git, made_tree, point_at_tree
+from tunesmith.data.codebase import git as reading
 from tunesmith.data.codebase import repository
 from tunesmith.data.codebase.git import Git
 from tunesmith.data.codebase.source import open_repository
-from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument
-
-WHO = {
-    "GIT_AUTHOR_NAME": "a",
-    "GIT_AUTHOR_EMAIL": "a@example.com",
-    "GIT_COMMITTER_NAME": "a",
-    "GIT_COMMITTER_EMAIL": "a@example.com",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-}
-
-
-def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", *arguments]
-    done = subprocess.run(command, cwd=root, env={**os.environ, **WHO}, capture_output=True, check=True)
-    return done.stdout.decode().strip()
-
-
-def committed(root: Path, files: dict[str, bytes]) -> str:
-    """The commit's hash."""
-    for name, data in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "m")
-    return git(root, "rev-parse", "HEAD")
+from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made = tmp_path / "repo"
-    made.mkdir()
-    git(made, "init", "--quiet")
-    return made
+    return begun(tmp_path / "repo")
 
 
 def contents(root: Path, revision: str = "") -> dict[str, bytes]:
@@ -146,8 +120,18 @@ def test_revision_that_is_no_commit_is_refused(root: Path, revision: str) -> Non
 
 
 def test_repository_without_a_commit_is_refused(root: Path) -> None:
-    with pytest.raises(InvalidArgument, match="has no commit 'HEAD'"):
+    with pytest.raises(InvalidArgument, match="has no commit 'HEAD'; it is empty"):
         open_repository(root)
+
+
+def test_head_without_a_branch_is_told_with_the_branches_that_there_are(root: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    git(root, "symbolic-ref", "HEAD", "refs/heads/gone")
+    with pytest.raises(
+        InvalidArgument, match="its HEAD names a branch that is not there; give --revision, such as main"
+    ):
+        open_repository(root)
+    assert contents(root, "main") == {"a.py": b"1"}
 
 
 def test_folder_without_revisions_takes_none(tmp_path: Path) -> None:
@@ -198,3 +182,107 @@ def test_place_with_an_odd_name_is_read(tmp_path: Path) -> None:
     git(root, "init", "--quiet")
     committed(root, {"a.py": b"a"})
     assert contents(root) == {"a.py": b"a"}
+
+
+def test_what_was_opened_stays_though_the_branch_is_moved(root: Path) -> None:
+    first = committed(root, {"a.py": b"1"})
+    with Git(root) as found:
+        entries = found.entries()
+        git(root, "checkout", "--quiet", "--orphan", "else")
+        committed(root, {"a.py": b"2"})
+        git(root, "branch", "--force", "main", "else")
+        assert [found.read(entry) for entry in entries] == [b"1"]
+        assert found.entries() == entries
+        assert found.revision == first
+
+
+def test_names_that_no_folder_could_have_are_listed_and_not_read(root: Path) -> None:
+    committed(root, {"a.py": b"a", "b.py": b"b"})
+    blob, other = git(root, "rev-parse", "HEAD:a.py"), git(root, "rev-parse", "HEAD:b.py")
+    inner = made_tree(root, ("100644", b"x", blob))
+    members = [("100644", name, blob) for name in (b"..", b"/etc/passwd", b"a/../../b", b"ok.py")]
+    members += [("100644", b"ok.py", other), ("40000", b".GIT", inner), ("40000", b"..", inner)]
+    point_at_tree(root, made_tree(root, *members))
+    with open_repository(root) as found:
+        entries = found.entries()
+        assert [found.read(entry) for entry in entries if not entry.reason] == [b"a"]
+    assert [(entry.path, entry.reason) for entry in entries] == [
+        ("..", "unsafe-name"), ("../x", "unsafe-name"), (".GIT/x", "unsafe-name"), ("/etc/passwd", "unsafe-name"),
+        ("a/../../b", "unsafe-name"), ("ok.py", ""), ("ok.py", "same-name"),
+    ]  # fmt: skip
+
+
+def test_tree_that_unfolds_to_ten_billion_files_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(root, {"a.py": b"a"})
+    tree = made_tree(root, ("100644", b"a", git(root, "rev-parse", "HEAD:a.py")))
+    for _ in range(10):
+        tree = made_tree(root, *(("40000", b"%d" % number, tree) for number in range(10)))
+    point_at_tree(root, tree)
+    monkeypatch.setattr(repository, "MAX_FILES", 10_000)
+    with open_repository(root) as found, pytest.raises(ResourceExhausted, match="more than 10,000 files"):
+        found.entries()
+    monkeypatch.setattr(repository, "MAX_FILES", 1 << 60)
+    monkeypatch.setattr(reading, "MAX_LIST_BYTES", 1 << 20)
+    with open_repository(root) as found, pytest.raises(ResourceExhausted, match="lists of more than 1,048,576 bytes"):
+        found.entries()
+
+
+def test_file_too_deep_is_listed_and_not_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(root, {"1/2/3/a.py": b"a", "1/2/b.py": b"b"})
+    monkeypatch.setattr(repository, "MAX_DEPTH", 2)
+    assert contents(root) == {"1/2/b.py": b"b"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of another process")
+def test_git_has_a_limit_of_memory(root: Path) -> None:
+    committed(root, {"a.py": b"a"})
+    with Git(root) as found:
+        found.read(found.entries()[0])
+        assert found._objects is not None
+        limits = resource.prlimit(found._objects.pid, resource.RLIMIT_AS)
+    assert limits == (reading.MEMORY_BYTES, reading.MEMORY_BYTES)
+
+
+def test_shallow_clone_is_read(root: Path, tmp_path: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    committed(root, {"a.py": b"2"})
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{root}", "shallow")
+    assert contents(tmp_path / "shallow") == {"a.py": b"2"}
+
+
+def test_partial_clone_is_told_and_nothing_is_fetched(root: Path, tmp_path: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    git(root, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", f"file://{root}", "partial")
+    with pytest.raises(FailedPrecondition, match=r"partial clone: a\.py is not in it"):
+        contents(tmp_path / "partial")
+
+
+def test_commit_graph_is_not_believed(root: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    git(root, "commit-graph", "write", "--reachable")
+    graph = root / ".git" / "objects" / "info" / "commit-graph"
+    tree = bytes.fromhex(git(root, "rev-parse", "HEAD^{tree}"))
+    data = graph.read_bytes()
+    assert tree in data
+    graph.chmod(0o644)
+    graph.write_bytes(data.replace(tree, bytes(20)))
+    assert contents(root) == {"a.py": b"1"}
+    with Git(root) as found:
+        assert len(list(found.said("diff-tree", "-r", "-z", "--root", found.revision, limit_bytes=1 << 20))) == 3
+
+
+def test_branches_in_a_form_not_read_are_told(root: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    (root / ".git" / "reftable").mkdir()
+    with pytest.raises(FailedPrecondition, match="git refs migrate"):
+        open_repository(root)
+
+
+def test_repository_with_long_hashes_is_read(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    root.mkdir()
+    git(root, "init", "--quiet", "--object-format=sha256")
+    digest = committed(root, {"a.py": b"1"})
+    assert len(digest) == 64
+    assert contents(root) == contents(root, digest) == {"a.py": b"1"}

@@ -16,6 +16,19 @@ from tunesmith.errors import DataLoss, ResourceExhausted
 
 T = TypeVar("T")
 
+REASONS = {
+    "symlink": "a link, which is not followed",
+    "hard-link": "another name of a file in the archive, which is not followed",
+    "special-file": "a device, a pipe or a socket",
+    "submodule": "another repository, which is not fetched",
+    "too-large": "longer than is opened",
+    "too-deep": "in more folders in folders than are gone into",
+    "unsafe-name": "a name that leaves the repository",
+    "same-name": "a name that an earlier file of the archive has",
+    "unreadable": "could not be read",
+}
+"""Of what lies in the place of a file: code -> what it means."""
+
 MAX_FILES = 1_000_000
 MAX_DEPTH = 100
 """Folders in folders."""
@@ -33,8 +46,7 @@ class Entry:
     """From the repository's root, with `/`; bytes that are no UTF-8 are written as `\\xNN`."""
     size_bytes: int
     reason: str = ""
-    """Why it is not read, as a code of the ledger: symlink, hard-link, special-file, too-large, too-deep,
-    unsafe-name, same-name, unreadable."""
+    """Why it is not read, as a code of the ledger: one of REASONS."""
     place: Any = field(default=None, repr=False, compare=False)
     """Where its repository finds it."""
 
