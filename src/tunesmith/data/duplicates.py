@@ -8,8 +8,6 @@ go by, each pair exactly, so nothing is missed and nothing is claimed that was n
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,14 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SHINGLE_TOKENS = 5
+from tunesmith.data.shingles import Hashes, shingles_of
+
 NEAR = 0.7
 """Jaccard similarity from which two rows are one row in other words."""
 CONTAINED = 0.8
 """Share of a text's shingles in a row from which the row holds the text."""
-_LEAST_SHINGLES = 10
-# A shorter text may be in a row by chance.
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+LEAST_SHINGLES = 10
+"""A shorter text may be in a row by chance."""
+LEAST_CODE_SHINGLES = 20
+"""Likewise of code alone: 24 tokens, about three lines. With 10, one held-out `s = pd.Series([1, 2, 3])` stood in 517
+of 10,000 rows made from pandas; with 20, all 250 held-out rows together in 18, with 30 in 9."""
 
 
 class Match(NamedTuple):
@@ -60,19 +61,20 @@ class Shingled:
     """A few texts, each as a set of shingles, to compare many others with. Built once, then only read."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        postings: dict[int, list[int]] = defaultdict(list)
-        sizes = []
-        for number, text in enumerate(texts):
-            shingles = set(_shingles(text))
-            sizes.append(len(shingles))
-            for shingle in shingles:
-                postings[shingle].append(number)
-        self._sizes = np.array(sizes, np.int64)
-        self._postings = {shingle: np.array(numbers, np.int64) for shingle, numbers in postings.items()}
+        sets = [shingles_of(text) for text in texts]
+        self._sizes = np.array([len(one) for one in sets], np.int64)
+        every = np.concatenate(sets) if sets else np.zeros(0, np.uint64)
+        order = np.argsort(every, kind="stable")
+        self._known, starts = np.unique(every[order], return_index=True)
+        self._ends = np.append(starts, len(every))
+        self._holders = np.repeat(np.arange(len(sets)), self._sizes)[order]
 
     def near(self, text: str) -> Iterator[Match]:
         """The texts at least NEAR like this one, by Jaccard similarity."""
-        shingles = set(_shingles(text))
+        return self.near_to(shingles_of(text))
+
+    def near_to(self, shingles: Hashes) -> Iterator[Match]:
+        """As `near`, of a text by its shingles."""
         shared = self._shared(shingles)
         if shared is None:
             return
@@ -82,17 +84,26 @@ class Shingled:
 
     def contained(self, text: str) -> Match | None:
         """The text of which most is in this one, if that is at least CONTAINED and the text is not tiny."""
-        shared = self._shared(set(_shingles(text)))
+        return self.contained_in(shingles_of(text))
+
+    def contained_in(self, shingles: Hashes, least_shingles: int = LEAST_SHINGLES) -> Match | None:
+        """As `contained`, of a text by its shingles; a text with fewer than `least_shingles` is tiny."""
+        shared = self._shared(shingles)
         if shared is None:
             return None
-        share = np.where(self._sizes >= _LEAST_SHINGLES, shared / np.maximum(self._sizes, 1), 0.0)
+        share = np.where(self._sizes >= least_shingles, shared / np.maximum(self._sizes, 1), 0.0)
         best = int(share.argmax())
         return Match(best, float(share[best])) if share[best] >= CONTAINED else None
 
-    def _shared(self, shingles: set[int]) -> NDArray[np.int64] | None:
+    def _shared(self, shingles: Hashes) -> NDArray[np.int64] | None:
         """How many of these shingles each text has; None if none of them has any."""
-        found = [self._postings[shingle] for shingle in self._postings.keys() & shingles]
-        return np.bincount(np.concatenate(found), minlength=len(self._sizes)) if found else None
+        places = np.searchsorted(self._known, shingles)
+        places[places == len(self._known)] = 0
+        places = places[self._known[places] == shingles] if len(self._known) else places[:0]
+        if not len(places):
+            return None
+        found = [self._holders[self._ends[place] : self._ends[place + 1]] for place in places.tolist()]
+        return np.bincount(np.concatenate(found), minlength=len(self._sizes))
 
 
 def key(*texts: str) -> bytes:
@@ -102,11 +113,3 @@ def key(*texts: str) -> bytes:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.digest()
-
-
-def _shingles(text: str) -> Iterator[int]:
-    """Hashes of the runs of 5 tokens; of the whole text if it is shorter."""
-    tokens = _TOKEN.findall(text)
-    if len(tokens) < SHINGLE_TOKENS:
-        return iter((hash(tuple(tokens)),))
-    return map(hash, zip(*(tokens[start:] for start in range(SHINGLE_TOKENS)), strict=False))
