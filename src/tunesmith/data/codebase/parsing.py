@@ -66,8 +66,11 @@ def parse(text: str, language: Language, timeout_s: float = PARSE_TIMEOUT_S) -> 
         return timed_out
 
     # Only a text given in pieces is parsed with an eye on the time.
-    tree = tree_sitter.Parser(grammar(language)).parse(piece, progress_callback=past)
-    if tree is None or timed_out:
+    try:
+        tree = tree_sitter.Parser(grammar(language)).parse(piece, progress_callback=past)
+    except ValueError:  # how the library says that `past` stopped it
+        if not timed_out:
+            raise
         return Failed(f"not parsed in {timeout_s:g} s")
     depth, broken = _surveyed(tree)
     if depth > MAX_NESTING:
@@ -94,6 +97,11 @@ def captures(compiled: tree_sitter.Query, node: Node) -> dict[str, list[Node]]:
     return {name: sorted(nodes, key=lambda n: (n.start_byte, -n.end_byte)) for name, nodes in found.items()}
 
 
+def matches(compiled: tree_sitter.Query, node: Node) -> list[dict[str, list[Node]]]:
+    """For each place below `node` that a pattern of the query fits: the nodes that the pattern names."""
+    return [named for _pattern, named in tree_sitter.QueryCursor(compiled).matches(node)]
+
+
 def walk(node: Node) -> Iterator[Node]:
     """The node and all below it, each before what it holds; not recursive, so no depth is too deep."""
     cursor = node.walk()
@@ -107,23 +115,23 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def _surveyed(tree: tree_sitter.Tree) -> tuple[int, int]:
-    """Of a tree: its depth, no further than is allowed, and how many bytes lie in nodes that are errors."""
-    cursor = tree.walk()
+    """Of a tree: its depth, as far as it may be too much, and how many bytes lie in nodes that are errors.
+
+    A node with few nodes below it cannot be deep: only the largest hundredth of a tree is looked at.
+    """
     deepest = broken = 0
-    while True:
-        deepest = max(deepest, cursor.depth)
-        node = _at(cursor)
-        if node.is_error:
-            broken += node.end_byte - node.start_byte
-        elif node.is_missing:
-            broken += 1
+    left = [(tree.root_node, 0, False)]
+    while left:
+        node, depth, is_counted = left.pop()
+        deepest = max(deepest, depth)
         if deepest > MAX_NESTING:
-            return deepest, broken
-        if not node.is_error and cursor.goto_first_child():
-            continue
-        while not cursor.goto_next_sibling():
-            if not cursor.goto_parent():
-                return deepest, broken
+            break
+        if not is_counted and (node.is_error or node.is_missing):
+            broken += max(node.end_byte - node.start_byte, 1)
+            is_counted = True
+        if (node.has_error and not is_counted) or depth + node.descendant_count > MAX_NESTING:
+            left += [(child, depth + 1, is_counted) for child in node.children]
+    return deepest, broken
 
 
 def _at(cursor: tree_sitter.TreeCursor) -> Node:
