@@ -1,8 +1,9 @@
 """Facts: the base models that can be tuned, the reference product's names for them, regions, pools and batch sizes.
 
 A base model is found by name (`find`): a catalog name, a reference name that the installation maps to one
-(`code-bison@002`), `hf:ORG/NAME`, or a folder. Nothing here downloads or opens weights; for a folder the facts
-come from its config.json. `engine/model.py` makes the folder that a name stands for.
+(`code-bison@002`), `hf:ORG/NAME`, or a folder; each with `+fim` behind it for the model with sentinels added. Nothing
+here downloads or opens weights; for a folder the facts come from its config.json. `engine/model.py` makes the folder
+that a name stands for.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -84,6 +85,8 @@ class BaseModel:
     lora_rate: float | None = None
     full_rate: float | None = None
     """Peak learning rates where a measurement is better than the formula below; None: the formula."""
+    parent: BaseModel | None = None
+    """The model that this one is with sentinels added to its tokenizer, by `with_fim`."""
 
     def rate(self, method: Literal["lora", "full"], train_steps: int) -> float:
         """Peak learning rate before the job's multiplier."""
@@ -117,6 +120,8 @@ PLAIN_TEMPLATE = (
 )
 
 _QWEN_FIM = FimTokens("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+# Given to a base model without any; its name then ends so.
+ADDED_FIM, WITH_FIM = _QWEN_FIM, "+fim"
 _STARCODER_FIM = FimTokens("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
 _DEEPSEEK_FIM = FimTokens("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>")
 
@@ -314,6 +319,19 @@ class Found(NamedTuple):
     reference: ReferenceModel | None
 
 
+def with_fim(base: BaseModel) -> BaseModel:
+    """The base model with ADDED_FIM added to its tokenizer, as a base model of its own; itself if it has sentinels."""
+    if base.fim is not None:
+        return base
+    return replace(base, name=base.name + WITH_FIM, sources=(), fim=ADDED_FIM, parent=base)
+
+
+def known(name: str) -> BaseModel | None:
+    """The base model of the catalog that is called so, perhaps with sentinels added; None if none is."""
+    base = BASE_MODELS.get(name.removesuffix(WITH_FIM))
+    return with_fim(base) if base is not None and name.endswith(WITH_FIM) else base
+
+
 def find(name: str, aliases: Mapping[str, str], base_models: Path) -> Found:
     """The base model of that name.
 
@@ -325,6 +343,9 @@ def find(name: str, aliases: Mapping[str, str], base_models: Path) -> Found:
         name = aliases.get(reference.name, EMBEDDED)
     if name in BASE_MODELS:
         return Found(BASE_MODELS[name], reference)
+    if name.endswith(WITH_FIM) and not ("/" in name and Path(name).is_dir()):
+        parent = find(name.removesuffix(WITH_FIM), aliases, base_models)
+        return Found(with_fim(parent.base), reference or parent.reference)
     if name.startswith("hf:"):
         return Found(_from_hub(name, base_models), reference)
     if "/" in name or name.startswith("."):

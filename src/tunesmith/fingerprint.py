@@ -17,9 +17,12 @@ _BOUND_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 
 def place_of(base: BaseModel, base_models: Path) -> Path:
     """Where the base model's files lie on this machine, or will lie once they are here."""
-    for source in base.sources:
+    for source in (base.parent or base).sources:
         if not source.startswith(("hf:", "pypi:")):
-            return Path(source).absolute()
+            own = Path(source).absolute()
+            # A folder's path can be longer than a name may be.
+            short = hashlib.sha256(str(own).encode()).hexdigest()[:12]
+            return own if base.parent is None else base_models / f"{own.name}-{short}{catalog.WITH_FIM}"
     return base_models / catalog.folder_name(base.name)
 
 

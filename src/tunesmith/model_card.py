@@ -22,13 +22,13 @@ def model_card(
     compared: Mapping[str, Any],
 ) -> str:
     """The card of the model `name`; the results of validate-dataset, tune and evaluate in that order."""
-    base = catalog.BASE_MODELS.get(plan.base_model)
+    base = catalog.known(plan.base_model)
     licence = base.licence if base else "unknown"
     sections = (
         _front_matter(plan, licence, tuned["method"]),
         f"# {plan.display_name}\n",
         f"{_what(plan, tuned)} Registered as `{name}`, version 1.\n",
-        f"## How it measured\n\n{_scores(compared)}\n{_forgetting(compared)}",
+        f"## How it measured\n\n{_scores(compared)}\n{_kinds(compared)}{_forgetting(compared)}",
         f"## How it was made\n\n{_making(plan, checked, tuned)}",
         f"## How to use it\n\n{_use(plan, name, tuned['method'])}",
         f"## Licence and limits\n\n{_limits(plan, licence)}",
@@ -38,7 +38,8 @@ def model_card(
 
 def _front_matter(plan: TuningPlan, licence: str, method: str) -> str:
     library = "peft" if method == "lora" else "transformers"
-    lines = ["---", f"base_model: {_quoted(plan.base_model)}", f"library_name: {library}"]
+    published = plan.base_model.removesuffix(catalog.WITH_FIM)
+    lines = ["---", f"base_model: {_quoted(published)}", f"library_name: {library}"]
     if licence != "unknown":
         lines.append(f"license: {_quoted(licence.lower())}")
     return "\n".join([*lines, "pipeline_tag: text-generation", "tags: [code, tunesmith]", "---", ""])
@@ -70,6 +71,27 @@ def _scores(compared: Mapping[str, Any]) -> str:
         f"| base model | {base['loss']:.4f} | {base['accuracy']:.2%} |\n"
         f"| this model | {tuned['loss']:.4f} | {tuned['accuracy']:.2%} |\n"
     )
+
+
+def _kinds(compared: Mapping[str, Any]) -> str:
+    """Each kind of rows by itself, where rows that fill in the middle are among them."""
+    if not (kinds := compared.get("kinds")):
+        return ""
+    lines = ["| rows | model | loss | token accuracy | exact match | edit similarity |", "|---|---|---|---|---|---|"]
+    for name in sorted(kinds, reverse=True):
+        for model, title in (("base", "base model"), ("tuned", "this model")):
+            one = kinds[name][model]
+            shares = (one["accuracy"], one["exact_match"], one["edit_similarity"])
+            told = " | ".join("not measured" if share is None else f"{share:.1%}" for share in shares)
+            lines.append(f"| {name} ({kinds[name]['rows']}) | {title} | {one['loss']:.4f} | {told} |")
+    asked = ", ".join(f"{kinds[name]['asked']} {name}" for name in sorted(kinds, reverse=True))
+    lines += [
+        "",
+        f"Exact match and edit similarity are of greedy answers to rows with short answers ({asked}).",
+        "",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _forgetting(compared: Mapping[str, Any]) -> str:
@@ -105,11 +127,17 @@ def _making(plan: TuningPlan, checked: Mapping[str, Any], tuned: Mapping[str, An
 
 def _use(plan: TuningPlan, name: str, method: str) -> str:
     if method == "lora":
-        load = (
-            f'base = AutoModelForCausalLM.from_pretrained("folder or name of {plan.base_model}")\n'
-            'model = PeftModel.from_pretrained(base, "adapter")'
-        )
-        head = "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        published = plan.base_model.removesuffix(catalog.WITH_FIM)
+        load = f'base = AutoModelForCausalLM.from_pretrained("folder or name of {published}")\n'
+        classes = "AutoModelForCausalLM"
+        if published != plan.base_model:
+            classes += ", AutoTokenizer"
+            load += (
+                'tokenizer = AutoTokenizer.from_pretrained("adapter")  # with the sentinels that the base has not\n'
+                "base.resize_token_embeddings(max(len(tokenizer), base.get_input_embeddings().weight.shape[0]))\n"
+            )
+        load += 'model = PeftModel.from_pretrained(base, "adapter")'
+        head = f"from peft import PeftModel\nfrom transformers import {classes}\n\n"
     else:
         load = 'model = AutoModelForCausalLM.from_pretrained("model")'
         head = "from transformers import AutoModelForCausalLM\n\n"

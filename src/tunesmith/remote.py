@@ -379,7 +379,8 @@ def _checked(session: Session, given: Mapping[str, Any]) -> catalog.Kind:
     report = banner.checked_data(spec.dataset, evaluation)
     for line in banner.warnings(report["findings"]):
         session.say(line)
-    if reference is None and next(read(Path(spec.dataset))).kind == "chat":
+    # Rows that fill in the middle may come first, beside either kind.
+    if reference is None and any(row.kind == "chat" for row in read(Path(spec.dataset))):
         return "chat"
     return kind
 

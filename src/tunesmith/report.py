@@ -51,6 +51,15 @@ class Score(NamedTuple):
     accuracy: float
 
 
+class Kind(NamedTuple):
+    """One kind of rows scored by itself: instruction, or fim. Closeness of answers is None where no row was asked."""
+
+    name: str
+    asked: int
+    base: Mapping[str, float | None]
+    tuned: Mapping[str, float | None]
+
+
 class Forgetting(NamedTuple):
     """Loss on fixed general code, before and after; `low` to `high` is the change's 95 % interval."""
 
@@ -96,6 +105,8 @@ class Report:
     """Whether the scores are of the evaluation data; else of the training data, for want of any."""
     base: Score
     tuned: Score
+    kinds: tuple[Kind, ...]
+    """Empty unless rows that fill in the middle were among those scored."""
     forgetting: Forgetting
     shown: tuple[Example, ...]
     train: tuple[Point, ...]
@@ -132,6 +143,7 @@ def read(folder: JobFolder, model: str | None = None) -> Report:
         held_out=compared["held_out"] == "evaluation",
         base=_score(compared["base"]),
         tuned=_score(compared["tuned"]),
+        kinds=tuple(Kind(name, one["asked"], one["base"], one["tuned"]) for name, one in _kinds(compared)),
         forgetting=_forgetting(compared["forgetting"]),
         shown=tuple(Example(*(str(row[key]) for key in Example._fields)) for row in compared["examples"]),
         train=_points(lines, "train"),
@@ -186,6 +198,7 @@ def rows(report: Report) -> list[Row]:
             f"{points:+.1f} points",
             points > 0,
         ),
+        *(row for kind in report.kinds for row in _kind_rows(kind)),
         _loss_row(f"general code loss ({general.rows} rows)", general.base_loss, general.tuned_loss, interval),
     ]
 
@@ -271,6 +284,11 @@ def _score(found: Mapping[str, Any]) -> Score:
     return Score(found["loss"], found["accuracy"])
 
 
+def _kinds(compared: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    found: Mapping[str, Mapping[str, Any]] = compared.get("kinds", {})
+    return ((name, found[name]) for name in sorted(found, reverse=True))  # instruction before fim
+
+
 def _forgetting(found: Mapping[str, Any]) -> Forgetting:
     low, high = found["interval"]
     return Forgetting(found["rows"], found["base_loss"], found["tuned_loss"], found["change"], low, high)
@@ -284,6 +302,29 @@ def _points(lines: Iterable[Mapping[str, Any]], kind: str) -> tuple[Point, ...]:
             accuracy = line[f"{kind}_fraction_of_correct_next_step_preds"]
             found[line["step"]] = Point(line["step"], line[f"{kind}_total_loss"], accuracy)
     return tuple(found[step] for step in sorted(found))
+
+
+def _kind_rows(kind: Kind) -> list[Row]:
+    """The four scores of one kind of rows, as far as they were taken."""
+    found = [_loss_row(f"{kind.name} rows: loss", *_both(kind, "loss"))]
+    shares = {
+        "accuracy": "token accuracy",
+        "exact_match": f"exact match ({kind.asked} asked)",
+        "edit_similarity": f"edit similarity ({kind.asked} asked)",
+    }
+    for score, name in shares.items():
+        if kind.base[score] is not None:
+            base, tuned, _ = _both(kind, score)
+            points = 100 * (tuned - base)
+            found.append(
+                Row(f"{kind.name} rows: {name}", f"{base:.1%}", f"{tuned:.1%}", f"{points:+.1f} points", points > 0)
+            )
+    return found
+
+
+def _both(kind: Kind, score: str) -> tuple[float, float, str]:
+    base, tuned = (float(one[score] or 0.0) for one in (kind.base, kind.tuned))
+    return base, tuned, f"{tuned - base:+.3f}"
 
 
 def _loss_row(name: str, base: float, tuned: float, change: str) -> Row:

@@ -101,6 +101,8 @@ class TuningSpec(Frozen):
     """Longest example; never more than the base model's own context."""
     replay: Annotated[float, Field(ge=0, le=1)] = 0.125
     """General-code rows mixed in on top of each batch, as a share of it; keeps what the base model knows."""
+    fim_sentinels: Literal["base", "add"] = "base"
+    """Tokens around a hole. base: the base model's own; add: give them to a base that has none, and train them."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the order of the examples and of new weights."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -205,7 +207,7 @@ class TuningPlan(Frozen):
 def resolve(spec: TuningSpec, found: catalog.Found) -> TuningPlan:
     """The plan of a spec over the base model that `catalog.find` found; InvalidArgument if its parts contradict."""
     _refuse_contradictions(spec, found)
-    base = found.base
+    base = catalog.with_fim(found.base) if spec.fim_sentinels == "add" else found.base
     evaluated = spec.evaluation_data is not None
     context = min(_asked_context(spec, found), base.context_tokens)
     batch_size = spec.batch_size or pool_batch_size(spec.accelerator_type, _asked_context(spec, found))

@@ -168,6 +168,49 @@ def test_a_base_model_answers_too_and_refuses_a_suffix_that_it_was_not_made_for(
     assert plain.document()["model"] == str(house.base)
 
 
+def add_holes(path: Path, target: Path) -> Path:
+    """The rows of the file, and of each a row that fills in the middle of its answer."""
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    holes = []
+    for number, row in enumerate(rows):
+        before, name, after = row["output_text"].partition("return value")
+        order = ("psm", "spm")[number % 2]
+        holes.append({"prefix": before, "middle": name, "suffix": after, "context": "# value: int\n", "order": order})
+    target.write_text("".join(json.dumps(row) + "\n" for row in [*holes, *rows]), "utf-8")
+    return target
+
+
+def test_a_base_without_sentinels_refuses_holes_with_the_option_that_adds_them(house: House, tmp_path: Path) -> None:
+    data = add_holes(house.training, tmp_path / "train.jsonl")
+    refused = tunesmith(house, "tune", str(data), "--base-model", str(house.base), "--replay", "0")
+    assert refused.code == 2
+    assert "set fim_sentinels to add" in refused.err
+
+
+def test_a_model_tuned_on_answers_and_holes_reports_both_and_fills_holes(house: House, tmp_path: Path) -> None:
+    data = add_holes(house.training, tmp_path / "train.jsonl")
+    held_out = add_holes(house.evaluation, tmp_path / "evaluation.jsonl")
+    words = ["tune", str(data), "--base-model", str(house.base), "--evaluation-data", str(held_out), "--replay", "0"]
+    call = tunesmith(house, *words, "--train-steps", "6", "--fim-sentinels", "add", "--name", "filler", "--json")
+    found = call.document()
+    assert found["state"] == "SUCCEEDED"
+    for said in ("instruction rows: loss", "fim rows: loss", "fim rows: token accuracy", "fim rows: exact match"):
+        assert said in call.err
+    assert "fim rows: edit similarity (12 asked)" in (Path(found["folder"]) / "report" / "report.md").read_text("utf-8")
+    model = tunesmith(house, "models", "show", "filler", "--json").document()
+    assert model["base_model"] == f"{house.base}+fim"
+    kinds = model["metrics"]["kinds"]
+    assert {kind: (said["rows"], said["asked"]) for kind, said in kinds.items()} == {
+        "instruction": (12, 12), "fim": (12, 12),
+    }  # fmt: skip
+    assert kinds["fim"]["tuned"].keys() == {"loss", "accuracy", "exact_match", "edit_similarity"}
+    card = (Path(model["folder"]) / "README.md").read_text("utf-8")
+    assert "| fim (12) | this model |" in card
+    assert "base.resize_token_embeddings" in card
+    hole = ["--prefix", "def f(value):\n    ", "--suffix", " + 1\n", "--max-output-tokens", "8"]
+    assert tunesmith(house, "predict", "filler", *hole).code == 0
+
+
 def test_chat_keeps_what_was_said_until_it_is_reset(house: House, tuned: Call) -> None:
     lines = "forgotten\n/reset\nfirst\nsecond\n/exit\nnever read\n"
     call = tunesmith(house, "chat", "tiny tuned", "--max-output-tokens", "4", "--json", stdin=lines)

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
+from tiny_model import make_tiny_model
 from tiny_run import make_plan, prepared
 from tunesmith import catalog, folder
 from tunesmith.data import build
+from tunesmith.data.formats import read
 from tunesmith.data.pack import Shard
+from tunesmith.data.render import Renderer
+from tunesmith.engine.adapters import load_tuned
+from tunesmith.engine.closeness import ASKED_ROWS, similarity
 from tunesmith.engine.compare import TRAINING_ROWS, compare, forgetting
 from tunesmith.engine.device import probe
+from tunesmith.engine.generate import Generator
 from tunesmith.engine.measure import measure
 from tunesmith.engine.model import load
 from tunesmith.engine.parallel import Ranks
@@ -31,11 +37,27 @@ def _rows(path: Path, start: int, count: int) -> Path:
     return path
 
 
-def _tuned(base: Path, place: Path, *, evaluated: bool, examples: int = 20) -> tuple[Any, Any, Path]:
+def _add_holes(path: Path, name: str) -> None:
+    """As many rows that fill in the middle, half of them before all others."""
+    rows = path.read_text().splitlines(keepends=True)
+    holes = [
+        {"prefix": f"def {name}{i}(x):\n    ", "suffix": "\n", "middle": f"return x + {i}"} for i in range(len(rows))
+    ]
+    lines = [json.dumps(hole) + "\n" for hole in holes]
+    path.write_text("".join([*lines[::2], *rows, *lines[1::2]]))
+
+
+def _tuned(
+    base: Path, place: Path, *, evaluated: bool, examples: int = 20, holes: bool = False
+) -> tuple[Any, Any, Path]:
     """Plan, training result and shards of a short run over real rows."""
     fields: dict[str, Any] = {"dataset": str(_rows(place / "train.jsonl", 0, examples)), "train_steps": 10}
     if evaluated:
         fields["evaluation_data"] = str(_rows(place / "evaluation.jsonl", 900, 10))
+    if holes:
+        _add_holes(place / "train.jsonl", "f")
+        if evaluated:
+            _add_holes(place / "evaluation.jsonl", "held_out_")
     plan = make_plan(base, **fields)
     shards = place / "shards"
     build.build(plan, base, shards)
@@ -74,6 +96,62 @@ def test_without_held_out_rows_a_few_training_rows_are_measured(base: Path, tmp_
     assert found["held_out"] == "training"
     assert found["base"] == {"loss": pytest.approx(wanted.loss), "accuracy": pytest.approx(wanted.accuracy)}
     assert found["tuned"]["loss"] < found["base"]["loss"]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("taught") / "tiny", fim=True)
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_rows_that_fill_in_the_middle_are_scored_apart_from_the_others(
+    taught: Path, tmp_path: Path, evaluated: bool
+) -> None:
+    plan, result, shards = _tuned(taught, tmp_path, evaluated=evaluated, holes=True)
+    found = _compare(taught, tmp_path, plan, result, shards)
+    shard = Shard.open(shards / ("evaluation" if evaluated else "training"))
+    assert set(found["kinds"]) == {"instruction", "fim"}
+    for kind, said in found["kinds"].items():
+        rows = [i for i in range(shard.num_examples) if shard.is_fim(i) == (kind == "fim")]
+        for name, tuned in (("base", None), ("tuned", Path(result.tuned))):
+            model = load(taught, probe()) if tuned is None else load_tuned(tuned, prepared(taught), probe())
+            alone = measure(model, shard, 1024, Ranks(0, 1, 0), examples=rows)
+            assert said[name]["loss"] == pytest.approx(alone.loss, rel=1e-5)
+            assert said[name]["accuracy"] == pytest.approx(alone.accuracy)
+            generator = Generator(model, Renderer.open(taught, catalog.from_folder(taught)), 2048)
+            assert said[name]["edit_similarity"] == pytest.approx(_similarity(generator, plan, kind))
+            assert 0 <= said[name]["exact_match"] <= 1
+        assert (said["rows"], said["asked"]) == (len(rows), min(len(rows), ASKED_ROWS))
+        assert said["tuned"]["loss"] < said["base"]["loss"]
+
+
+def _similarity(generator: Generator, plan: Any, kind: str) -> float:
+    """As the result should be, from the data file: the rows are few and their answers short, so all are asked."""
+    file = Path(plan.spec.evaluation_data or plan.spec.dataset)
+    rows = [row for row in read(file) if (row.fim is not None) == (kind == "fim")]
+    wanted = [row.fim.middle if row.fim else row.messages[-1].content for row in rows]
+    renderer = Renderer.open(Path(plan.base_model), catalog.from_folder(Path(plan.base_model)))
+    longest = max(len(row.tokens) - row.prompt_tokens for row in renderer.examples(rows))
+    answers = generator.answer(rows, max_output_tokens=longest)
+    return sum(similarity(a.strip(), b.strip()) for a, b in zip(answers, wanted, strict=True)) / len(rows)
+
+
+def test_evaluations_of_a_run_have_both_kinds_at_every_step(taught: Path, tmp_path: Path) -> None:
+    _, result, _ = _tuned(taught, tmp_path, evaluated=True, holes=True)
+    lines = [line for line in folder.read_jsonl(tmp_path / "tune" / "metrics.jsonl") if "eval_total_loss" in line]
+    assert [line["step"] for line in lines] == [0, 10]
+    assert [line["eval_fim_loss"] for line in lines] == [
+        result.metrics[name]["kinds"]["fim"]["loss"] for name in ("base", "last")
+    ]
+    for line in lines:
+        assert min(line["eval_instruction_loss"], line["eval_fim_loss"]) <= line["eval_total_loss"]
+        assert line["eval_total_loss"] <= max(line["eval_instruction_loss"], line["eval_fim_loss"])
+
+
+def test_a_job_without_such_rows_is_measured_as_before(base: Path, tmp_path: Path) -> None:
+    plan, result, shards = _tuned(base, tmp_path, evaluated=True)
+    assert "kinds" not in _compare(base, tmp_path, plan, result, shards)
+    assert "kinds" not in result.metrics["base"]
 
 
 def test_a_comparison_stops_when_asked(base: Path, tmp_path: Path) -> None:

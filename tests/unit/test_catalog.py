@@ -104,6 +104,27 @@ def test_folders_fim_tokens_are_known_by_its_tokenizer(tmp_path: Path) -> None:
     assert catalog.from_folder(folder).fim is None
 
 
+def test_a_name_with_fim_behind_it_is_the_model_with_sentinels_added(tmp_path: Path) -> None:
+    plain = catalog.BASE_MODELS[EMBEDDED]
+    found = find(f"{EMBEDDED}+fim", {}, EMPTY).base
+    assert (found.name, found.fim, found.parent) == (f"{EMBEDDED}+fim", catalog.ADDED_FIM, plain)
+    assert (found.end_of_turn, found.licence, found.context_tokens) == ("<|im_end|>", "Apache-2.0", 8192)
+    assert catalog.known(found.name) == found == catalog.with_fim(plain)
+    assert find("code-bison@002+fim", {}, EMPTY).base == found
+    folder = make_folder(tmp_path / "model", hidden_size=64, max_position_embeddings=128)
+    assert find(f"{folder}+fim", {}, EMPTY).base.parent == catalog.from_folder(folder)
+
+
+def test_a_model_that_has_sentinels_is_given_no_others() -> None:
+    base = catalog.BASE_MODELS["starcoder2-3b"]
+    assert find("starcoder2-3b+fim", {}, EMPTY).base is catalog.with_fim(base) is base
+
+
+def test_a_folder_whose_own_name_ends_like_that_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "mine+fim", hidden_size=64, max_position_embeddings=128)
+    assert find(str(folder), {}, EMPTY).base == catalog.from_folder(folder)
+
+
 @pytest.mark.parametrize(
     ("hidden", "steps", "rate"),
     [

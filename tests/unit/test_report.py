@@ -77,6 +77,29 @@ def test_the_table_has_both_scores_their_change_and_the_interval_of_forgetting(t
     assert general == ("general code loss (24 rows)", "1.430", "1.510", "+0.080 [+0.030, +0.130]", False)
 
 
+def test_rows_that_fill_in_the_middle_are_scored_apart(tmp_path: Path) -> None:
+    folder = job(tmp_path)
+    one = {"loss": 2.0, "accuracy": 0.5, "exact_match": 0.25, "edit_similarity": 0.5}
+    two = {"loss": 1.0, "accuracy": 0.75, "exact_match": 0.25, "edit_similarity": 0.75}
+    unasked = {**one, "exact_match": None, "edit_similarity": None}
+    kinds = {
+        "fim": {"rows": 20, "asked": 16, "base": one, "tuned": two},
+        "instruction": {"rows": 9, "asked": 0, "base": unasked, "tuned": unasked},
+    }
+    write_json(folder.attempt("evaluate", 1).result, {**compared(), "kinds": kinds})
+    found = report.read(folder)
+    assert [row[:4] for row in report.rows(found)[2:-1]] == [
+        ("instruction rows: loss", "2.000", "2.000", "+0.000"),
+        ("instruction rows: token accuracy", "50.0%", "50.0%", "+0.0 points"),
+        ("fim rows: loss", "2.000", "1.000", "-1.000"),
+        ("fim rows: token accuracy", "50.0%", "75.0%", "+25.0 points"),
+        ("fim rows: exact match (16 asked)", "25.0%", "25.0%", "+0.0 points"),
+        ("fim rows: edit similarity (16 asked)", "50.0%", "75.0%", "+25.0 points"),
+    ]
+    assert "| fim rows: edit similarity (16 asked) | 50.0% | 75.0% | +25.0 points |" in report.markdown(found)
+    assert "fim rows: exact match" in shown(found)
+
+
 def test_scores_of_the_training_rows_are_called_so(tmp_path: Path) -> None:
     folder = job(tmp_path)
     write_json(folder.attempt("evaluate", 1).result, {**compared(), "held_out": "training"})

@@ -253,3 +253,17 @@ def test_nothing_in_a_plan_is_left_open() -> None:
     filled = plan.model_dump(exclude={"spec"})
     assert [name for name, value in filled.items() if value is None] == []
     assert pool_batch_size("GPU", plan.context_tokens) == plan.batch_size
+
+
+# Sentinels.
+
+
+@pytest.mark.parametrize(("asked", "name"), [({}, catalog.EMBEDDED), ({"fim_sentinels": "add"}, "+fim")])
+def test_sentinels_are_added_where_they_are_asked_for(asked: dict[str, Any], name: str) -> None:
+    assert make_plan(**asked).base_model.endswith(name)
+
+
+def test_a_base_with_sentinels_of_its_own_stays_what_it_is() -> None:
+    found = catalog.Found(catalog.BASE_MODELS["qwen3-8b"], None)
+    spec = TuningSpec.parse({"dataset": "d", "base_model": "qwen3-8b", "fim_sentinels": "add"})
+    assert resolve(spec, found).base_model == "qwen3-8b"

@@ -25,8 +25,8 @@ from tunesmith.data.formats import (
     Conversation,
     Format,
     Row,
+    beside,
     detect,
-    mixed,
     parse,
     parse_row,
     unknown_keys,
@@ -75,6 +75,7 @@ class Report:
     examples: int
     """Rows that are examples without an error of their own."""
     format: Format | None
+    """Of rows of fim among those of another form, the other; how many they are stands in the statistics."""
     sha256: str
     """Of the file's bytes, as they lie on disk."""
     findings: list[Finding]
@@ -142,6 +143,8 @@ class _Pass:
     found: Findings = field(default_factory=Findings)
     format: Format | None = None
     rows: int = 0
+    fim: int = 0
+    """Rows in the form fim, whatever the form of the others."""
     blank: int = 0
     blank_lines: Lines = field(default_factory=Lines)
     examples: int = 0
@@ -184,8 +187,10 @@ def check(
         return _report(path, _read(path, _Search(role, limits, tokens, opened, None)))
     other = _read(evaluation, _Search("evaluation", limits, tokens, None, None))
     seen = _read(path, _Search(role, limits, tokens, opened, _to_recognise(other)))
-    if other.format and seen.format and other.format != seen.format:
-        other.found.add(mixed(other.format, seen.format)._replace(message=_other_form(other.format, seen.format)))
+    if other.format is not None:
+        joined = beside(other.format, seen.format)
+        if isinstance(joined, Problem):
+            other.found.add(joined._replace(message=_other_form(other.format, str(seen.format))))
     return _report(path, seen, _report(evaluation, other))
 
 
@@ -200,7 +205,7 @@ def _report(path: Path, seen: _Pass, evaluation: Report | None = None) -> Report
     return Report(seen.examples, seen.format, digest(path), listed, statistics, evaluation)
 
 
-def _other_form(evaluation: Format, training: Format) -> str:
+def _other_form(evaluation: str, training: str) -> str:
     return f"the evaluation file has {evaluation} rows, the training file {training} rows"
 
 
@@ -263,10 +268,12 @@ def _row(seen: _Pass, raw: RawLine) -> bool:
     if isinstance(form, Problem):
         seen.found.add(form, raw.number)
         return False
-    seen.format = seen.format or form
-    if form != seen.format:
-        seen.found.add(mixed(form, seen.format), raw.number)
+    joined = beside(form, seen.format)
+    if isinstance(joined, Problem):
+        seen.found.add(joined, raw.number)
         return False
+    seen.format = joined
+    seen.fim += form == "fim"
     _judge_keys(seen, raw.number, row, form)
     example = parse(row, raw.number, form)
     if not isinstance(example, Conversation):
@@ -321,7 +328,8 @@ def _messages_written(row: Row) -> int:
 def _example(seen: _Pass, example: Conversation, texts: Sequence[_Named]) -> None:
     seen.examples += 1
     seen.authors.update(message.author for message in example.messages)
-    seen.turns.append(len(example.messages))
+    if example.kind != "fim":
+        seen.turns.append(len(example.messages))
     if example.kind == "chat":
         seen.chat_messages += len(example.messages)
     for named in texts:
@@ -340,7 +348,8 @@ def _example(seen: _Pass, example: Conversation, texts: Sequence[_Named]) -> Non
 def _named_texts(example: Conversation, form: Format) -> list[_Named]:
     """Every text of the example, with the field of the row in which it stands."""
     if example.fim is not None:
-        return [_Named(name, getattr(example.fim, name)) for name in ("prefix", "suffix", "middle")]
+        named = ("context", "prefix", "suffix", "middle") if example.fim.context else ("prefix", "suffix", "middle")
+        return [_Named(name, getattr(example.fim, name)) for name in named]
     texts = [message.content for message in example.messages]
     pair = {"vertex-generation": ("input_text", "output_text"), "alpaca": ("instruction", "output")}
     if form in pair or (form == "prompt-completion" and example.kind == "generation"):
@@ -357,7 +366,8 @@ def _named_texts(example: Conversation, form: Format) -> list[_Named]:
 def _sides(example: Conversation) -> tuple[str, str]:
     """What is given and what is wanted, each as one text; NUL stands between the parts."""
     if example.fim is not None:
-        return f"{example.fim.prefix}\0{example.fim.suffix}", example.fim.middle
+        # The order is none of the example's: the same hole twice is the same row twice.
+        return f"{example.fim.context}{example.fim.prefix}\0{example.fim.suffix}", example.fim.middle
     given = [message.content for message in example.messages[:-1]]
     return "\0".join([example.context, *given] if example.context else given), example.messages[-1].content
 
@@ -467,9 +477,10 @@ def _judge_many(seen: _Pass) -> None:
         remedy = "shorten conversations or leave some out"
         seen.found.add(Problem("too_many_authors", "", message, remedy))
     most = limits.most_examples if training else limits.most_evaluation
-    # A chat's limit is that on authors; S11 speaks of the other kind.
-    if seen.rows > most and not (training and seen.chat_messages):
-        message = f"{seen.rows:,} examples; at most {most:,} are taken"
+    # A chat's limit is that on authors; S11 speaks of the other kinds, of which fim rows may stand beside chats.
+    counted = seen.fim if training and seen.chat_messages else seen.rows
+    if counted > most:
+        message = f"{counted:,} examples; at most {most:,} are taken"
         seen.found.add(Problem("too_many_examples", "", message, "choose among them"))
 
 
@@ -508,6 +519,7 @@ def _statistics(path: Path, seen: _Pass) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "format": seen.format,
         "rows": seen.rows,
+        "fim_rows": seen.fim,
         "blank_lines": seen.blank,
         "duplicates": sum(len(lines) - 1 for lines in seen.seen.repeated()),
         "prompt_characters": _spread(seen.prompts),

@@ -43,6 +43,7 @@ class Code(NamedTuple):
 # docs/finding-codes.md is this table; a test compares them.
 CODES: Mapping[str, Code] = {
     "ambiguous_format": Code("error", "keys of more than one form in a row, or `context` beside roles"),
+    "bad_order": Code("error", "an order of a fim row that is neither psm nor spm"),
     "bad_weight": Code("error", "an OpenAI weight that is not 0 or 1"),
     "benchmark_task": Code("warning", "a task of a public benchmark (or of the given suite)"),
     "bidi_control": Code("warning", "characters that reorder how code is shown"),

@@ -7,8 +7,9 @@
     alpaca              {"instruction", "input"?, "output"}
     sharegpt            {"conversations": [{"from", "value"}]}
     prompt-completion   {"prompt", "completion"}: strings, or lists of OpenAI messages
-    fim                 {"prefix", "suffix", "middle"}
+    fim                 {"prefix", "suffix", "middle", "context"?, "order"?: "psm" or "spm"}
 
+A file has rows of one form; rows of fim may stand among those of one other form.
 `parse_row` turns one line into a value, `detect` names its form from its keys alone, `parse` makes the Conversation or
 lists what is wrong with it. Texts are taken byte for byte: nothing is stripped, normalised or cut. Not here: limits
 and advice over the whole file (check.py), tokens (render.py).
@@ -38,6 +39,7 @@ Format = Literal[
     "fim",
 ]
 Author = Literal["user", "assistant"]
+Order = Literal["psm", "spm"]
 Row = dict[str, Any]
 
 MAX_DEPTH = 64
@@ -52,7 +54,7 @@ KEYS: Mapping[Format, tuple[frozenset[str], frozenset[str]]] = {
     "alpaca": (frozenset({"instruction", "output"}), frozenset({"input"})),
     "sharegpt": (frozenset({"conversations"}), frozenset({"system"})),
     "prompt-completion": (frozenset({"prompt", "completion"}), frozenset()),
-    "fim": (frozenset({"prefix", "suffix", "middle"}), frozenset()),
+    "fim": (frozenset({"prefix", "suffix", "middle"}), frozenset({"context", "order"})),
 }
 # One key that no other form has; enough to know what was meant when another one is missing or misspelt.
 _TELLING: Mapping[str, Format] = {
@@ -92,6 +94,10 @@ class Fim:
     prefix: str
     suffix: str
     middle: str
+    context: str = ""
+    """Stands directly before the prefix and is no part of the file: what other files declare, as comments."""
+    order: Order = "psm"
+    """psm: prefix, suffix, middle; spm: suffix, prefix, middle. A base that was taught one order keeps to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +167,11 @@ def read(path: Path, limits: ReadingLimits = ReadingLimits()) -> Iterator[Conver
         found = detect(row)
         if isinstance(found, Problem):
             raise _refused(path, raw.number, found)
-        form = form or found
-        if found != form:
-            raise _refused(path, raw.number, mixed(found, form))
-        example = parse(row, raw.number, form)
+        joined = beside(found, form)
+        if isinstance(joined, Problem):
+            raise _refused(path, raw.number, joined)
+        form = joined
+        example = parse(row, raw.number, found)
         if not isinstance(example, Conversation):
             raise _refused(path, raw.number, example[0])
         yield example
@@ -218,9 +225,17 @@ def detect(row: Row) -> Format | Problem:
     return _ambiguous(row, "some keys of several forms") if begun else _unknown(row)
 
 
-def mixed(found: Format, form: Format) -> Problem:
-    """A row of another form than the rows before it."""
-    return Problem("mixed_formats", "", f"a {found} row in a file of {form} rows", "keep one form a file")
+def beside(found: Format, form: Format | None) -> Format | Problem:
+    """The form of a file that has a row of `found` after rows of `form` (None: there were none).
+
+    Rows of fim may stand among those of one other form, by which the file is then called; all else is a Problem.
+    """
+    if form in (None, "fim"):
+        return found
+    if found in (form, "fim"):
+        return form
+    message = f"a {found} row in a file of {form} rows"
+    return Problem("mixed_formats", "", message, "keep one form a file; only fim rows may stand beside another")
 
 
 def parse(row: Row, line: int, form: Format) -> Conversation | list[Problem]:
@@ -261,7 +276,18 @@ def _alpaca(row: Row, line: int, problems: list[Problem]) -> Conversation:
 
 def _fim(row: Row, line: int, problems: list[Problem]) -> Conversation:
     prefix, suffix = (_text(row, name, problems, may_be_empty=True) for name in ("prefix", "suffix"))
-    return Conversation(line, "fim", None, (), Fim(prefix, suffix, _text(row, "middle", problems)))
+    middle, context = _text(row, "middle", problems), _optional(row, "context", problems)
+    return Conversation(line, "fim", None, (), Fim(prefix, suffix, middle, context or "", _order(row, problems)))
+
+
+def _order(row: Row, problems: list[Problem]) -> Order:
+    value = row.get("order")
+    if value in (None, "psm"):
+        return "psm"
+    if value != "spm":
+        message, remedy = f'must be "psm" or "spm", got {_shown(value)}', "leave it out for prefix, suffix, middle"
+        problems.append(Problem("bad_order", "order", message, remedy))
+    return "spm"
 
 
 def _prompt_completion(row: Row, line: int, problems: list[Problem]) -> Conversation:

@@ -5,6 +5,7 @@
     offsets.npy  int64    where each example begins in both, and at the end where the last one ends
     lines.npy    int64    the line of the data file that each example came from
     prompts.npy  int32    how many tokens of each example precede its last trainable answer
+    fim.npy      uint8    1 where an example fills in the middle
     shard.json            counts
 
 The arrays are memory-mapped: opening a shard of any size takes milliseconds, and processes share its pages.
@@ -33,6 +34,7 @@ _COLUMNS: dict[str, np.dtype[Any]] = {
     "offsets": np.dtype(np.int64),
     "lines": np.dtype(np.int64),
     "prompts": np.dtype(np.int32),
+    "fim": np.dtype(np.uint8),
 }
 _FACTS = "shard.json"
 
@@ -47,6 +49,7 @@ class Shard:
     _offsets: npt.NDArray[np.int64]
     _lines: npt.NDArray[np.int64]
     _prompts: npt.NDArray[np.int32]
+    _fim: npt.NDArray[np.uint8]
 
     @classmethod
     def open(cls, folder_: Path) -> Shard:
@@ -54,7 +57,8 @@ class Shard:
         facts = folder.read_json(folder_ / _FACTS)
         shard = cls(folder_, *(_load(folder_ / f"{name}.npy") for name in _COLUMNS))
         ends = {int(shard._offsets[-1]), len(shard._tokens), len(shard._weights), facts["tokens"]}
-        counts = {len(shard._offsets) - 1, len(shard._lines), len(shard._prompts), facts["examples"]}
+        columns = (shard._lines, shard._prompts, shard._fim)
+        counts = {len(shard._offsets) - 1, facts["examples"], *(len(column) for column in columns)}
         if len(ends) > 1 or len(counts) > 1:
             raise DataLoss(f"{folder_}: its arrays do not belong together; run the job again to write them anew")
         return shard
@@ -80,6 +84,10 @@ class Shard:
         """How many of its tokens precede its last trainable answer."""
         return int(self._prompts[index])
 
+    def is_fim(self, index: int) -> bool:
+        """Whether it fills in the middle; else it answers."""
+        return bool(self._fim[index])
+
     def line(self, index: int) -> int:
         """The line of the data file that it came from, from 1."""
         return int(self._lines[index])
@@ -99,6 +107,7 @@ def write_shard(target: Path, rendered: Iterable[Rendered]) -> Shard:
             columns["offsets"].append([tokens])
             columns["lines"].append([row.line])
             columns["prompts"].append([row.prompt_tokens])
+            columns["fim"].append([row.fim])
     if not examples:
         raise InvalidArgument.of("dataset", "holds no example")
     folder.write_json(target / _FACTS, {"examples": examples, "tokens": tokens, "target_tokens": trained})

@@ -58,6 +58,8 @@ class Rendered:
     weights: npt.NDArray[np.uint8]
     prompt_tokens: int
     """How many tokens precede the last trainable answer: what a model is given when it is asked for it."""
+    fim: bool = False
+    """Whether it fills a hole; else it answers."""
 
     @property
     def target_tokens(self) -> int:
@@ -92,6 +94,21 @@ class _Placed(NamedTuple):
     """Where messages lie: no control token is looked for in there."""
     answers: dict[int, tuple[int, int]]
     """Of each assistant's turn: from the cut before the answer to the end of what the template adds to it."""
+
+
+def fim_layout(fim: Fim, tokens: FimTokens) -> list[tuple[str, str]]:
+    """The sentinels in their order, each with the text that follows it, up to where the middle begins.
+
+    The one place that knows it: a row that is trained and a hole that is to be filled both come from here. In the order
+    spm the middle goes on where the prefix ends, after the last sentinel; so it does with a base whose one order that
+    is (`suffix_first`), where no sentinel stands before the prefix's own.
+    """
+    prefix = fim.context + fim.prefix
+    if tokens.suffix_first:
+        return [(tokens.suffix, fim.suffix), (tokens.prefix, prefix)]
+    if fim.order == "spm":
+        return [(tokens.prefix, ""), (tokens.suffix, fim.suffix), (tokens.middle, prefix)]
+    return [(tokens.prefix, prefix), (tokens.suffix, fim.suffix), (tokens.middle, "")]
 
 
 class Renderer:
@@ -152,7 +169,7 @@ class Renderer:
                 yield (
                     NotRendered(conversation.line, row)
                     if isinstance(row, str)
-                    else _rendered(conversation.line, next(encoded))
+                    else _rendered(conversation, next(encoded))
                 )
 
     def prompt(self, conversation: Conversation, default_context: str = "") -> list[int]:
@@ -201,13 +218,10 @@ class Renderer:
 
     def _fim_pieces(self, fim: Fim) -> tuple[list[Piece], int]:
         tokens = self._sentinels()
-        _refuse_surrogates({"prefix": fim.prefix, "suffix": fim.suffix, "middle": fim.middle})
+        named = ("context", "prefix", "suffix", "middle")
+        _refuse_surrogates({name: getattr(fim, name) for name in named})
         pieces = [Piece("", token) for token in self._encoder.leading_tokens()]
-        if tokens.suffix_first:  # no sentinel before the middle: it goes on where the prefix ends
-            parts = [(tokens.suffix, fim.suffix), (tokens.prefix, fim.prefix)]
-        else:
-            parts = [(tokens.prefix, fim.prefix), (tokens.suffix, fim.suffix), (tokens.middle, "")]
-        for sentinel, text in parts:
+        for sentinel, text in fim_layout(fim, tokens):
             pieces.append(Piece("", self._encoder.control[sentinel]))
             if text:
                 pieces.append(Piece(text, -1, AFTER_TOKEN))
@@ -223,7 +237,8 @@ class Renderer:
             raise InvalidArgument.of(
                 "base_model",
                 f"{self._name} was not taught to fill in the middle (its tokenizer has no sentinels for it): use one "
-                "that was, such as qwen2.5-coder-1.5b-instruct, or give prompts and answers instead",
+                "that was, such as qwen2.5-coder-1.5b-instruct, set fim_sentinels to add (they are added to the base "
+                "model's tokenizer, and trained), or give prompts and answers instead",
             )
         return tokens
 
@@ -402,8 +417,9 @@ class _Ends(NamedTuple):
     all: tuple[int, ...]
 
 
-def _rendered(line: int, encoded: Encoded) -> Rendered:
-    return Rendered(line, encoded.tokens, encoded.weights, encoded.prompt_tokens)
+def _rendered(conversation: Conversation, encoded: Encoded) -> Rendered:
+    fim = conversation.fim is not None
+    return Rendered(conversation.line, encoded.tokens, encoded.weights, encoded.prompt_tokens, fim)
 
 
 def _without_answer(conversation: Conversation) -> Conversation:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from tunesmith import folder
+from tunesmith.engine import sentinels
 from tunesmith.engine.device import Device
 from tunesmith.engine.model import LanguageModel, Prepared, load
 from tunesmith.errors import FailedPrecondition
@@ -63,6 +64,8 @@ class Trainable:
                 # The embeddings are frozen; told so, PEFT does not look for the base on a hub to find out.
                 self.peft_model.save_pretrained(temporary, save_embedding_layers=False)
                 (temporary / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the registry writes a true one
+                if sentinels.added(base.folder):
+                    copy_tokenizer(base.folder, temporary)  # nobody else has it: the base that is published does not
             else:
                 self.model.causal_lm.save_pretrained(temporary)
                 copy_tokenizer(base.folder, temporary)
@@ -113,12 +116,20 @@ def put_beside(causal_lm: Any, adapter: Path) -> Any:
 
 def room_beside(causal_lm: Any, adapter: Path, name: str) -> Any:
     """As `put_beside`, under a name of one's own; the adapter's weights are still to be read, with `load_adapter`."""
-    from peft import PeftConfig, PeftModelForCausalLM
+    from peft import PeftModelForCausalLM
+
+    with _without_peft_advice():
+        return PeftModelForCausalLM(causal_lm, layout_beside(adapter), adapter_name=name)
+
+
+def layout_beside(adapter: Path) -> Any:
+    """PEFT's description of the adapter, as one of several beside a base; the rows of added tokens are not PEFT's."""
+    from peft import PeftConfig
 
     layout = PeftConfig.from_pretrained(adapter)
     layout.inference_mode = True
-    with _without_peft_advice():
-        return PeftModelForCausalLM(causal_lm, layout, adapter_name=name)
+    layout.trainable_token_indices = None
+    return layout
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -138,6 +149,8 @@ def _add_adapters(model: LanguageModel, adapter: Adapter, base: Prepared, seed: 
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    if rows := sentinels.added(base.folder):
+        layout.trainable_token_indices = rows
     with torch.random.fork_rng(), _without_peft_advice():
         torch.manual_seed(seed)
         peft_model = get_peft_model(model.causal_lm, layout)

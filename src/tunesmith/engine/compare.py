@@ -3,7 +3,9 @@
 The held-out scores are those that the task `tune` took at step 0 and at the selected checkpoint; without evaluation
 data a few training rows are measured here instead, and the result says so. Forgetting is the change of loss on fixed
 general code (rows of this machine's own standard library that no job is ever trained on). Its interval is over rows,
-paired: mean of (tuned - base) per target, two standard errors each way.
+paired: mean of (tuned - base) per target, two standard errors each way. Where rows that fill in the middle are among
+those that are scored, each kind is also scored by itself, with how close a few greedy answers come to the wanted ones
+(closeness.py); other jobs are not made to wait for that.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tunesmith.data.pack import Shard
 from tunesmith.data.render import Renderer
 from tunesmith.engine import memory
 from tunesmith.engine.adapters import load_tuned
+from tunesmith.engine.closeness import closeness, spread
 from tunesmith.engine.device import Device, probe
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.measure import Score, measure
@@ -46,7 +49,7 @@ def compare(
     base: Prepared,
     found: catalog.BaseModel,
     tuned: Path,
-    measured: Mapping[str, Mapping[str, float]],
+    measured: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """result.json of the task `evaluate`: scores of base and tuned model, forgetting, answers side by side.
 
@@ -55,28 +58,36 @@ def compare(
     device = probe(plan.spec.precision)
     held_out = (shards / "evaluation").is_dir()
     general, training = Shard.open(shards / "forgetting"), Shard.open(shards / "training")
+    scored = Shard.open(shards / "evaluation") if held_out else training
+    rows = list(range(scored.num_examples)) if held_out else spread(range(training.num_examples), TRAINING_ROWS)
     shown = folder.read_json(shards / SHOWN_FILE)
     questions = [conversation_from_json(example) for example in shown]
     result: dict[str, Any] = {"held_out": "evaluation" if held_out else "training"}
     on_general: list[Score] = []
     answers: list[list[str]] = []
+    kinds: dict[str, dict[str, Any]] = {}
     for name, source in (("base", "base"), ("tuned", "best")):
         tell = _teller(attempt, Progress(attempt), name)
         model = load(base.folder, device) if name == "base" else load_tuned(tuned, base, device)
         tokens = _micro_batch_tokens(device, general, training)
         on_general.append(measure(model, general, tokens, _ALONE, tell("general code")))
         if held_out:
-            result[name] = {key: measured[source][key] for key in ("loss", "accuracy")}
+            score = measured[source]
         else:
-            rows = _spread(training.num_examples, TRAINING_ROWS)
-            score = measure(model, training, tokens, _ALONE, tell("training rows"), rows)
-            result[name] = {"loss": score.loss, "accuracy": score.accuracy}
-        generator = Generator(model, Renderer.open(base.folder, found), plan.context_tokens)
+            score = _as_measured(measure(model, training, tokens, _ALONE, tell("training rows"), rows))
+        result[name] = {key: score[key] for key in ("loss", "accuracy")}
+        renderer = Renderer.open(base.folder, found)
+        generator = Generator(model, renderer, plan.context_tokens)
         answers.append(
             generator.answer(questions, max_output_tokens=_MAX_OUTPUT_TOKENS, on_progress=tell("tokens of its answers"))
         )
+        if parts := score.get("kinds"):
+            close = closeness(generator, renderer, scored, rows, tell("tokens of answers to held-out rows"))
+            kinds[name] = {kind: {**parts[kind], **close[kind]._asdict()} for kind in parts}
         del model, generator
     result["forgetting"] = forgetting(*on_general)
+    if kinds:
+        result["kinds"] = _side_by_side(kinds["base"], kinds["tuned"])
     result["examples"] = [
         {"prompt": c.messages[-1].content, "wanted": example["wanted"], "base": before, "tuned": after}
         for c, example, before, after in zip(questions, shown, *answers, strict=True)
@@ -128,6 +139,21 @@ def _micro_batch_tokens(device: Device, *shards: Shard) -> int:
     return max(longest, memory.MAX_TOKENS_CUDA if device.is_cuda else memory.MAX_TOKENS_CPU)
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """At most that many indices, evenly over all."""
-    return [i * count // min(count, most) for i in range(min(count, most))]
+def _as_measured(score: Score) -> dict[str, Any]:
+    """In the form of the tune task's metrics."""
+    kinds = {kind: part._asdict() for kind, part in score.kinds.items()}
+    return {"loss": score.loss, "accuracy": score.accuracy, "kinds": kinds}
+
+
+def _side_by_side(base: dict[str, Any], tuned: dict[str, Any]) -> dict[str, Any]:
+    """Of each kind: how many rows were scored and how many asked, and the four scores of both models."""
+    scores = ("loss", "accuracy", "exact_match", "edit_similarity")
+    return {
+        kind: {
+            "rows": base[kind]["rows"],
+            "asked": base[kind]["asked"],
+            "base": {name: base[kind][name] for name in scores},
+            "tuned": {name: tuned[kind][name] for name in scores},
+        }
+        for kind in base
+    }

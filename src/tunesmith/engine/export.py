@@ -18,7 +18,7 @@ import torch
 
 from tunesmith import folder
 from tunesmith.catalog import BaseModel
-from tunesmith.data.formats import Conversation, Message
+from tunesmith.data.formats import Conversation, Fim, Message
 from tunesmith.data.render import Renderer
 from tunesmith.engine.adapters import ADAPTER, MODEL, copy_tokenizer, load_tuned, put_beside
 from tunesmith.engine.device import Device, probe
@@ -38,6 +38,8 @@ _PROOF_PROMPTS = (
     "Write the code in SQL: the number of orders of each customer.",
     "Explain in one sentence what a hash table is.",
 )
+_PROOF_HOLE = Fim("def largest(numbers):\n    result = numbers[0]\n", "\n    return result\n", "")
+"""Asked of models that fill in the middle."""
 
 
 def export(model_folder: Path, base: Prepared, found: BaseModel, form: Form, output: Path) -> dict[str, Any]:
@@ -94,6 +96,10 @@ def _prove(tuned: Path, base: Prepared, found: BaseModel, form: Form, exported: 
     """Greedy answers of the registry's model and of the exported files, counted where they are equal."""
     renderer = Renderer.open(base.folder, found)
     questions = [Conversation(0, "generation", None, (Message("user", p, False),), None) for p in _PROOF_PROMPTS]
+    prompts = list(_PROOF_PROMPTS)
+    if found.fim is not None:
+        questions.append(Conversation(0, "fim", None, (), _PROOF_HOLE))
+        prompts.append(f"{_PROOF_HOLE.prefix}[...]{_PROOF_HOLE.suffix}")
     own = Generator(load_tuned(tuned, base, device), renderer, found.context_tokens)
     wanted = own.answer(questions, max_output_tokens=_PROOF_TOKENS)
     del own
@@ -109,7 +115,7 @@ def _prove(tuned: Path, base: Prepared, found: BaseModel, form: Form, exported: 
         "max_output_tokens": _PROOF_TOKENS,
         "dtype": "float32",
         "answers": [
-            {"prompt": p, "registry": a, "exported": b} for p, a, b in zip(_PROOF_PROMPTS, wanted, theirs, strict=True)
+            {"prompt": p, "registry": a, "exported": b} for p, a, b in zip(prompts, wanted, theirs, strict=True)
         ],
     }
 

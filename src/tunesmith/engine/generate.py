@@ -76,6 +76,22 @@ class Generator:
         on_progress  is told how many tokens of how many at most a batch's answers have; may raise to stop.
         """
         prompts = [self._prompt(c, max_output_tokens) for c in conversations]
+        return self.complete(
+            prompts, max_output_tokens=max_output_tokens, temperature=temperature, seed=seed, stop=stop,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def complete(
+        self,
+        prompts: Sequence[list[int]],
+        *,
+        max_output_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[str]:
+        """As `answer`, of prompts that are ids already and fit into the context."""
         answers = [""] * len(prompts)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for start in range(0, len(by_length), MAX_BATCH):

@@ -24,13 +24,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tunesmith import catalog, folder
+from tunesmith import folder
 from tunesmith.catalog import BaseModel
+from tunesmith.engine import sentinels
 from tunesmith.engine.attention import FLAT, register_flat_attention
 from tunesmith.engine.device import Device
 from tunesmith.engine.loss import TargetLoss, target_loss
 from tunesmith.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
-from tunesmith.fingerprint import folder_sha256
+from tunesmith.fingerprint import folder_sha256, place_of
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,10 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
 
     FailedPrecondition says how to get a model that is not on this machine; nothing is fetched here.
     """
-    target = base_models / catalog.folder_name(base.name)
+    if base.parent is not None:
+        return _with_sentinels(base, prepare(base.parent, base_models, say), base_models, say)
+    target = place_of(base, base_models)
     for source in base.sources:
-        if not source.startswith(("hf:", "pypi:")):
-            target = Path(source).absolute()
-            break
         if target.is_dir():
             break
         if source.startswith("pypi:") and (wheel := installed_wheel(source)):
@@ -77,9 +77,23 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
     return Prepared(target, folder_sha256(target, base_models), base.name)
 
 
+def _with_sentinels(base: BaseModel, parent: Prepared, base_models: Path, say: Callable[[str], None]) -> Prepared:
+    """The folder of a base model that is another one with sentinels added; made anew if that one is another now."""
+    target = place_of(base, base_models)
+    if not sentinels.is_made_of(target, parent.sha256):
+        assert base.fim is not None
+        say(f"making {base.name} from {parent.name}, with sentinels added (once)")
+        quiet_transformers()
+        with folder.sealed(target) as temporary:
+            sentinels.make(parent.folder, parent.sha256, temporary, base.fim)
+    return Prepared(target, folder_sha256(target, base_models), base.name)
+
+
 def pull(base: BaseModel, base_models: Path, say: Callable[[str], None] = log.info) -> Prepared:
     """Fetches the base model from its first source that answers, then prepares it. The only function that goes out."""
-    target = base_models / catalog.folder_name(base.name)
+    if base.parent is not None:
+        pull(base.parent, base_models, say)
+    target = place_of(base, base_models)
     problems = []
     for source in base.sources:
         if target.is_dir():
@@ -235,11 +249,12 @@ class LanguageModel:
         """Loss and correctness of the batch's N targets. Source of both training and evaluation."""
         hidden_TD = self._hidden(batch)
         head = self.causal_lm.get_output_embeddings()
+        bias = getattr(head, "bias", None)  # PEFT's own layer around a head whose rows are trained has none
         dtype = self.device.dtype
         return target_loss(
             hidden_TD[batch.rows_N].to(dtype),
             head.weight.to(dtype),
-            None if head.bias is None else head.bias.to(dtype),
+            None if bias is None else bias.to(dtype),
             batch.targets_N,
             logit_scale=self.logit_scale,
             softcap=self.softcap,

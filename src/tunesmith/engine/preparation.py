@@ -40,7 +40,7 @@ def make_ready(
     name = asked.base_model
     found = catalog.find(name, aliases, models)
     plan = resolve(asked, found) if isinstance(asked, TuningSpec) else asked
-    base = base or prepare(found.base, models)
+    base = base or prepare(catalog.find(plan.base_model, aliases, models).base, models)
     if shards is None:
         from tunesmith.data import build
 

@@ -31,6 +31,8 @@ class Evaluation(NamedTuple):
     step: int
     loss: float
     accuracy: float
+    kinds: dict[str, dict[str, float]] | None = None
+    """Loss and accuracy of the rows that answer, and of those that fill in the middle; None if none of these are."""
 
 
 def replay(evaluations: Sequence[Evaluation]) -> list[int]:

@@ -34,7 +34,7 @@ from typing import Any
 from tunesmith import folder, process
 from tunesmith.catalog import BaseModel
 from tunesmith.data.render import Renderer
-from tunesmith.engine import vllm
+from tunesmith.engine import sentinels, vllm
 from tunesmith.engine.adapters import load_tuned, refuse_another_base
 from tunesmith.engine.continuous import Batcher, Done, Event, Failed, Finish, Limits, Piece, Ticket
 from tunesmith.engine.device import Device, probe
@@ -129,7 +129,7 @@ def open_served(
     renderer = Renderer.open(prepared.folder, base)
     reader = RequestReader(base, renderer, models)
     device = probe()
-    if not _uses_vllm(serving, device, weights):
+    if not _uses_vllm(serving, device, weights, prepared):
         batcher = _loaded(prepared, renderer, base.context_tokens, weights, Limits(**limits), device)
         return Served(base, prepared.sha256, reader, batcher)
     wide = Limits(**{**vllm.LIMITS, **limits}).check()
@@ -138,7 +138,14 @@ def open_served(
     return Served(base, prepared.sha256, reader, behind)
 
 
-def _uses_vllm(serving: str, device: Device, weights: Path | None) -> bool:
+def _uses_vllm(serving: str, device: Device, weights: Path | None, base: Prepared) -> bool:
+    if weights is None and sentinels.added(base.folder):  # adapters with rows of their own, which vLLM cannot load
+        if serving == "vllm":
+            raise FailedPrecondition(
+                f"vLLM serves no adapters of {base.name}, whose added sentinels each of them trains: set "
+                "TUNESMITH_SERVING=auto, or tune with --tuning-method full"
+            )
+        return False
     if serving == "transformers" or (weights is not None and not (weights / "config.json").is_file()):
         return False
     if serving == "vllm" and not vllm.is_installed():

@@ -18,15 +18,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 
 from tunesmith import folder
-from tunesmith.engine.adapters import ADAPTER, BASE_FILE, MODEL, refuse_another_base, room_beside
+from tunesmith.engine import sentinels
+from tunesmith.engine.adapters import ADAPTER, BASE_FILE, MODEL, layout_beside, refuse_another_base, room_beside
 from tunesmith.engine.model import LanguageModel, Prepared
 from tunesmith.errors import DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 
 BARE = "__base__"
 """PEFT's own word for a row without an adapter."""
 
+WEIGHTS = "adapter_model.safetensors"
 MAX_RANK = 512
 """As in TuningSpec; a larger one would take the place of several."""
 
@@ -55,6 +58,7 @@ class Shelf:
         self._limit = limit
         self._weights = weights
         self._peft: Any = None
+        self._added = sentinels.AddedRows(model.causal_lm, [] if weights else sentinels.added(base.folder))
         self._placed: OrderedDict[tuple[str, str], _Placed] = OrderedDict()
         self._numbers = itertools.count(1)
         self.names: tuple[str, ...] = ()
@@ -94,6 +98,7 @@ class Shelf:
 
     def next_logits(self, words: Sequence[str], **inputs: Any) -> torch.Tensor:
         """Logits after the last position of each row (R x V, float32), row r computed with the adapter words[r]."""
+        self._added.use(words)
         if self._peft is None:
             output = self._model.causal_lm(**inputs, use_cache=True, logits_to_keep=1)
         else:
@@ -111,6 +116,7 @@ class Shelf:
             self._remove(self._placed.pop(oldest).word)
 
     def _remove(self, word: str) -> None:
+        self._added.take_away(word)
         if len(self._peft.peft_config) == 1:
             # Without any, PEFT's model could not be called: the base stands alone again.
             self._peft.unload()
@@ -140,11 +146,14 @@ class Shelf:
         """Puts the adapter beside the base under that name; names of weights that no layer took."""
         if self._peft is None:
             self._peft = room_beside(self._model.causal_lm, adapter, word)
+        else:
+            self._peft.add_adapter(word, layout_beside(adapter))
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Found missing adapter keys")
             said = self._peft.load_adapter(str(adapter), word, torch_device=str(self.device), is_trainable=False)
-        unknown: Sequence[str] = said.unexpected_keys
-        return unknown
+        if added_of(adapter):
+            self._added.put(word, _rows_of(adapter))
+        return [name for name in said.unexpected_keys if not (added_of(adapter) and name.endswith(sentinels.ROWS_KEY))]
 
     def _tell(self) -> None:
         self.names = tuple(placed.name for placed in self._placed.values())
@@ -165,7 +174,7 @@ def refuse_unfit(adapter: Path, base: Prepared) -> None:
     if not (adapter / BASE_FILE).is_file():
         raise FailedPrecondition(f"model: {adapter} does not say which base model it belongs to ({BASE_FILE})")
     refuse_another_base(adapter, base)
-    _refuse_layout(adapter)
+    _refuse_layout(adapter, sentinels.added(base.folder))
 
 
 def adapter_of(tuned: Tuned) -> Path:
@@ -180,10 +189,26 @@ def adapter_of(tuned: Tuned) -> Path:
     raise NotFound(f"model: {tuned.name} has no adapter at {adapter}; was the model deleted?", name=tuned.name)
 
 
-def _refuse_layout(adapter: Path) -> None:
-    """FailedPrecondition unless it is plain LoRA, the one kind that can share a batch with others."""
+def added_of(adapter: Path) -> list[int]:
+    """Ids of the tokens whose rows the adapter brings along."""
+    found = _description(adapter).get("trainable_token_indices") or []
+    return found if isinstance(found, list) else [-1]  # by layer: nothing that is trained here
+
+
+def _rows_of(adapter: Path) -> torch.Tensor:
+    stored: dict[str, torch.Tensor] = load_file(adapter / WEIGHTS)
+    found = [rows for name, rows in stored.items() if name.endswith(sentinels.ROWS_KEY)]
+    if len(found) != 1 or len(found[0]) != len(added_of(adapter)):
+        raise KeyError(f"one table of {len(added_of(adapter))} rows for its added tokens")
+    return found[0]
+
+
+def _refuse_layout(adapter: Path, added: Sequence[int]) -> None:
+    """FailedPrecondition unless it is plain LoRA, which can share a batch with others, perhaps with the added rows."""
     said, rank = _description(adapter), rank_of(adapter)
-    wrong = [name for name in ("use_dora", "modules_to_save", "trainable_token_indices") if said.get(name)]
+    wrong = [name for name in ("use_dora", "modules_to_save") if said.get(name)]
+    if added_of(adapter) not in ([], list(added)):
+        wrong.append("trainable_token_indices")
     if said.get("peft_type") != "LORA" or said.get("bias", "none") != "none" or wrong:
         kind = " with ".join([str(said.get("peft_type")), *wrong])
         raise FailedPrecondition(f"model: {adapter} is {kind}; only plain LoRA adapters are served beside their base")

@@ -60,8 +60,11 @@ class TrainResult:
     selected_step: int
     stopped_early: bool
     base_is_best: bool
-    metrics: dict[str, dict[str, float]]
-    """last, best (the selected checkpoint's) and base: loss and accuracy, of evaluation where there is one."""
+    metrics: dict[str, dict[str, Any]]
+    """last, best (the selected checkpoint's) and base: loss and accuracy, of evaluation where there is one.
+
+    With rows that fill in the middle among the others, `kinds` has the same of each kind by itself.
+    """
     tuned: str
     method: str
     examples_seen: int
@@ -270,9 +273,13 @@ class _Run:
         score = measure(
             self.trainable.model, self.evaluation, self.micro_batch_tokens, self.ranks, self.progress.evaluating
         )
-        state.evaluations.append(Evaluation(step, score.loss, score.accuracy))
+        kinds = {kind: part._asdict() for kind, part in score.kinds.items()}
+        state.evaluations.append(Evaluation(step, score.loss, score.accuracy, kinds or None))
         if self.metrics is not None:
             values = {EVAL_LOSS: score.loss, EVAL_ACCURACY: score.accuracy, EVAL_PREDICTIONS: score.predictions}
+            values |= {
+                f"eval_{kind}_{name}": part[name] for kind, part in kinds.items() for name in ("loss", "accuracy")
+            }
             self.metrics.write(step, values)
         running = state.course.stopped_at is None and step < state.course.last_step
         if self.plan.early_stopping and running and selection.should_stop(state.evaluations):
@@ -355,9 +362,12 @@ class _Run:
         if self.ranks.is_first:
             self.metrics = MetricsWriter(self.attempt, source, step)
 
-    def _summary(self, selected: int) -> dict[str, dict[str, float]]:
+    def _summary(self, selected: int) -> dict[str, dict[str, Any]]:
         """Loss and accuracy of the base, the selected and the last checkpoint on the evaluation set."""
-        measured = {e.step: {"step": e.step, "loss": e.loss, "accuracy": e.accuracy} for e in self.state.evaluations}
+        measured: dict[int, dict[str, Any]] = {
+            e.step: {"step": e.step, "loss": e.loss, "accuracy": e.accuracy} | ({"kinds": e.kinds} if e.kinds else {})
+            for e in self.state.evaluations
+        }
         names = {"base": 0, "best": selected, "last": self.state.step}
         found = {name: measured[step] for name, step in names.items() if step in measured}
         if "last" not in found:

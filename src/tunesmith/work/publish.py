@@ -91,7 +91,7 @@ def _lineage(job: Job, results: Mapping[str, Any], name: str, now_s: float) -> d
     """All that made the model: what was asked, the data and the base by hash, the code, the libraries, the times."""
     plan = job.plan
     checked, tuned = results[pipeline.VALIDATE], results[pipeline.TUNE]
-    known = catalog.BASE_MODELS.get(plan.base_model)
+    known = catalog.known(plan.base_model)
     base = {"name": checked["base"]["name"], "sha256": checked["base"]["sha256"], "reference": plan.reference}
     return {
         "model": name,
@@ -114,7 +114,7 @@ def _lineage(job: Job, results: Mapping[str, Any], name: str, now_s: float) -> d
 def _metrics(results: Mapping[str, Any]) -> dict[str, Any]:
     tuned, compared = results[pipeline.TUNE], results[pipeline.EVALUATE]
     said = {key: tuned[key] for key in ("steps", "selected_step", "stopped_early") if key in tuned}
-    measured = {key: compared[key] for key in ("held_out", "base", "tuned", "forgetting") if key in compared}
+    measured = {key: compared[key] for key in ("held_out", "base", "tuned", "kinds", "forgetting") if key in compared}
     return {**said, "tuning": tuned["metrics"], **measured}
 
 

@@ -339,6 +339,57 @@ def test_a15_forms_are_not_mixed(desk: Desk) -> None:
     assert desk.rows(chat(1)).places() == [(LAST, "", "mixed_formats")]
 
 
+def hole(i: int, **fields: Any) -> dict[str, Any]:
+    return {"prefix": f"v{i} = ", "suffix": f"\nprint(v{i})\n", "middle": f"{i} + {i * 7}", **fields}
+
+
+@pytest.mark.parametrize(("good", "form"), [(GOOD, "vertex-generation"), (GOOD_CHATS, "vertex-chat")])
+def test_a15_holes_may_stand_among_rows_of_one_other_form(desk: Desk, good: list[dict[str, Any]], form: str) -> None:
+    for rows in ([*good, hole(1), hole(2)], [hole(1), *good, hole(2)]):
+        found = desk.bytes(lines(rows))
+        assert found.valid
+        assert found.findings == []
+        assert (found.report.format, found.report.examples) == (form, len(good) + 2)
+        assert (found.report.statistics["fim_rows"], found.report.statistics["format"]) == (2, form)
+        assert found.report.statistics["turns"]["min"] == 2
+
+
+def test_a15_holes_do_not_let_a_third_form_in(desk: Desk) -> None:
+    assert desk.rows(hole(1), chat(1), hole(2)).places() == [(LAST + 1, "", "mixed_formats")]
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "valid"),
+    [
+        ([*GOOD, hole(1)], [hole(i, prefix=f"w{i} = ") for i in range(20, 30)], True),
+        ([hole(i) for i in range(12)], [example(i) for i in range(20, 30)], True),
+        ([*GOOD, hole(1)], [*(hole(i) for i in range(20, 30)), chat(1)], False),
+    ],
+)
+def test_a15_holes_may_be_measured_beside_another_form(
+    desk: Desk, training: list[dict[str, Any]], evaluation: list[dict[str, Any]], valid: bool
+) -> None:
+    assert desk.with_evaluation(lines(training), lines(evaluation)).valid == valid
+
+
+def test_holes_beside_chats_have_a_limit_of_their_own(desk: Desk) -> None:
+    limits = Limits(most_examples=15, most_authors=24)
+    assert desk.bytes(lines([*GOOD_CHATS, *(hole(i) for i in range(15))]), limits=limits).valid
+    found = desk.bytes(lines([*GOOD_CHATS, *(hole(i) for i in range(16))]), limits=limits)
+    assert [f.message for f in found.findings] == ["16 examples; at most 15 are taken"]
+
+
+def test_a_hole_is_searched_in_its_context_too(desk: Desk) -> None:
+    token = "ghp_" + "".join("aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4hJ6"[i] for i in range(36))
+    found = desk.rows(hole(1, context=f'# TOKEN = "{token}"\n'))
+    assert [(line, field) for line, field, _ in found.places()] == [(LAST, "context")]
+
+
+def test_one_hole_in_two_orders_or_split_elsewhere_stands_twice(desk: Desk) -> None:
+    found = desk.rows(hole(1), hole(1, order="spm"), hole(1, context="v", prefix="1 = "))
+    assert found.lines_of("duplicate_example") == f"{LAST}-{LAST + 2}"
+
+
 def test_a15_the_evaluation_file_has_the_form_of_the_training_file(desk: Desk) -> None:
     found = desk.with_evaluation(lines(GOOD), lines(GOOD_CHATS))
     assert not found.valid

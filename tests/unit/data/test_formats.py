@@ -508,6 +508,66 @@ def test_what_is_around_a_hole_may_be_empty_but_must_be_there(field: str) -> Non
     assert _faults(row) == [("missing_field", field)]
 
 
+# One row of each form.
+_ROWS: dict[str, Row] = {
+    "vertex-generation": {"input_text": "q", "output_text": "a"},
+    "vertex-chat": _vertex([("q", "a")], "s"),
+    "openai-chat": {"messages": _openai([("q", "a")], "s")},
+    "gemini": _gemini([("q", "a")], "s"),
+    "alpaca": {"instruction": "q", "input": "", "output": "a"},
+    "sharegpt": _sharegpt([("q", "a")], "s"),
+    "prompt-completion": {"prompt": "q", "completion": "a"},
+    "fim": {"prefix": "", "suffix": "", "middle": "m"},
+}
+
+
+@given(context=st.text(st.characters(exclude_categories=["Cs"])), order=st.sampled_from(["psm", "spm"]))
+def test_a_hole_may_have_a_context_and_an_order(context: str, order: Any) -> None:
+    row = {"prefix": "p", "suffix": "s", "middle": "m", "context": context, "order": order}
+    found = parse(row, 1, "fim")
+    assert isinstance(found, Conversation)
+    assert found.fim == Fim("p", "s", "m", context, order)
+    assert found.context is None
+    assert unknown_keys(row, "fim") == []
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"order": "mps"}, ("bad_order", "order")),
+        ({"order": 1}, ("bad_order", "order")),
+        ({"order": ["psm"]}, ("bad_order", "order")),
+        ({"context": 1}, ("not_text", "context")),
+        ({"context": "\ud83d"}, ("lone_surrogate", "context")),
+    ],
+)
+def test_a_wrong_context_or_order_of_a_hole_is_named(row: Row, fault: tuple[str, str]) -> None:
+    assert _faults({"prefix": "p", "suffix": "s", "middle": "m", **row}) == [fault]
+
+
+def test_null_in_a_hole_is_left_out() -> None:
+    found = parse({"prefix": "p", "suffix": "s", "middle": "m", "context": None, "order": None}, 1, "fim")
+    assert isinstance(found, Conversation)
+    assert found.fim == Fim("p", "s", "m")
+
+
+@pytest.mark.parametrize("other", [form for form in get_args(Format) if form != "fim"])
+def test_holes_may_stand_among_the_rows_of_one_other_form(other: Format, tmp_path: Path) -> None:
+    hole, row = {"prefix": "p", "suffix": "s", "middle": "m"}, _ROWS[other]
+    for number, order in enumerate([(hole, row, hole), (row, hole, row), (hole, hole, row)]):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in order))
+        assert [found.fim is not None for found in read(path)] == [one is hole for one in order]
+
+
+def test_two_other_forms_are_refused_also_with_holes_between_them(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    rows = [_ROWS["vertex-generation"], {"prefix": "p", "suffix": "s", "middle": "m"}, _ROWS["prompt-completion"]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InvalidArgument, match="line 3: a prompt-completion row in a file of vertex-generation rows"):
+        list(read(path))
+
+
 def test_a_missing_field_that_is_misspelt_is_recognised() -> None:
     (problem,) = parse({"input_text": "q", "ouput_text": "a"}, 1, "vertex-generation")  # type: ignore[misc]
     assert problem == ("missing_field", "output_text", "is missing", "did you mean output_text by ouput_text?")
@@ -562,17 +622,7 @@ def test_other_keys_do_not_change_the_form() -> None:
 
 @pytest.mark.parametrize("form", get_args(Format))
 def test_keys_that_nothing_reads_are_listed_and_no_fault(form: Format) -> None:
-    rows: dict[str, Row] = {
-        "vertex-generation": {"input_text": "q", "output_text": "a"},
-        "vertex-chat": _vertex([("q", "a")], "s"),
-        "openai-chat": {"messages": _openai([("q", "a")], "s")},
-        "gemini": _gemini([("q", "a")], "s"),
-        "alpaca": {"instruction": "q", "input": "", "output": "a"},
-        "sharegpt": _sharegpt([("q", "a")], "s"),
-        "prompt-completion": {"prompt": "q", "completion": "a"},
-        "fim": {"prefix": "", "suffix": "", "middle": "m"},
-    }
-    row = rows[form]
+    row = _ROWS[form]
     assert unknown_keys(row, form) == []
     more = {"id": 1, **row, "labels": ["x"]}
     assert unknown_keys(more, form) == ["id", "labels"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from datetime import datetime
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
 
 from chat_styles import KINDS, STYLES, UNIGRAM, make_styled_model
 from tiny_model import FIM_TOKENS, SPECIAL_TOKENS, make_tiny_model
 from tunesmith import catalog
 from tunesmith.catalog import BaseModel, FimTokens
-from tunesmith.data.formats import Conversation, Fim, Message
+from tunesmith.data.formats import Conversation, Fim, Message, Order
 from tunesmith.data.render import NotRendered, Renderer
 from tunesmith.errors import FailedPrecondition, InvalidArgument
 
@@ -39,6 +41,10 @@ def _chat(*pairs: tuple[str, str], context: str | None = None, trained: bool = T
     for asked, answered in pairs:
         messages += [Message("user", asked, False), Message("assistant", answered, trained)]
     return Conversation(1, "chat", context, tuple(messages), None)
+
+
+def _hole(fim: Fim) -> Conversation:
+    return Conversation(1, "fim", None, (), fim)
 
 
 def _open(folder: Path) -> Renderer:
@@ -264,6 +270,77 @@ def test_fim_keeps_every_character(tiny: Renderer, prefix: str, suffix: str, mid
     assert tiny.prompt(Conversation(1, "generation", None, (), Fim(prefix, suffix, ""))) == row.tokens[: m + 1].tolist()
 
 
+FIM_STYLES = sorted({base.fim for base in catalog.BASE_MODELS.values() if base.fim is not None})
+
+
+def _taught(folder: Path, tokens: FimTokens) -> Renderer:
+    """A tiny model whose tokenizer has those sentinels."""
+    make_tiny_model(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in (tokens.prefix, tokens.suffix, tokens.middle)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return Renderer.open(folder, dataclasses.replace(catalog.from_folder(folder), fim=tokens))
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[FimTokens, Renderer]]:
+    folder = tmp_path_factory.mktemp("taught")
+    return [(tokens, _taught(folder / str(number), tokens)) for number, tokens in enumerate(FIM_STYLES)]
+
+
+@settings(deadline=None)
+@given(context=texts, prefix=texts, suffix=texts, middle=texts, order=st.sampled_from(["psm", "spm"]))
+def test_what_fills_a_hole_is_asked_as_it_was_trained_and_reads_whole_whatever_the_sentinels(
+    taught: list[tuple[FimTokens, Renderer]], context: str, prefix: str, suffix: str, middle: str, order: Order
+) -> None:
+    fim = Fim(prefix, suffix, middle, context, order)
+    before = context + prefix
+    for tokens, renderer in taught:
+        row = renderer.example(_hole(fim))
+        asked = renderer.prompt(_hole(dataclasses.replace(fim, middle="")))
+        assert row.tokens[: row.prompt_tokens].tolist() == asked
+        assert renderer.decode(row.tokens[row.weights == 1]) == middle + "<|endoftext|>"
+        assert not row.weights[: row.prompt_tokens].any()
+        if tokens.suffix_first:
+            wanted = tokens.suffix + suffix + tokens.prefix + before
+        elif order == "spm":
+            wanted = tokens.prefix + tokens.suffix + suffix + tokens.middle + before
+        else:
+            wanted = tokens.prefix + before + tokens.suffix + suffix + tokens.middle
+        assert renderer.decode(asked) == wanted
+
+
+def test_a_context_is_the_beginning_of_the_prefix(tiny: Renderer) -> None:
+    apart = _hole(Fim("def f(", "\n    pass", "x):", "# class A: ...\n"))
+    joined = _hole(Fim("# class A: ...\ndef f(", "\n    pass", "x):"))
+    assert tiny.example(apart).tokens.tolist() == tiny.example(joined).tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    ("known", "end"),
+    [
+        (("<|endoftext|>", "<|im_end|>"), "<|endoftext|>"),  # Qwen, StarCoder, Granite
+        (("<eos>", "<end_of_turn>", "<|file_separator|>"), "<|file_separator|>"),  # CodeGemma
+        (("</s>", "\u2581<EOT>"), "\u2581<EOT>"),  # CodeLlama
+        (("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|EOT|>"), "<\uff5cend\u2581of\u2581sentence\uff5c>"),  # DeepSeek
+        (("[INST]", "</s>"), "</s>"),  # Codestral
+    ],
+    ids=ascii,
+)
+def test_a_middle_ends_as_the_family_ends_a_text_and_generation_stops_there(
+    tmp_path: Path, known: tuple[str, ...], end: str
+) -> None:
+    folder = make_tiny_model(tmp_path / "tiny")
+    text = (folder / "tokenizer.json").read_text("utf-8").replace("<|endoftext|>", "<|another|>")
+    tokenizer = Tokenizer.from_str(text)
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in (*known, *FIM_TOKENS)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    renderer = Renderer.open(folder, dataclasses.replace(catalog.from_folder(folder), fim=FimTokens(*FIM_TOKENS)))
+    row = renderer.example(_hole(Fim("a", "b", "c")))
+    assert _trained(renderer, _hole(Fim("a", "b", "c"))) == "c" + end
+    assert int(row.tokens[-1]) in renderer.end_of_turn_ids
+
+
 def test_fim_in_the_order_of_models_that_want_the_suffix_first(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "tiny", fim=True)
     base = catalog.from_folder(folder)
@@ -278,7 +355,9 @@ def test_fim_in_the_order_of_models_that_want_the_suffix_first(tmp_path: Path) -
 
 def test_fim_on_a_model_without_sentinels_is_refused(tmp_path: Path) -> None:
     renderer = _open(make_tiny_model(tmp_path / "tiny"))
-    with pytest.raises(InvalidArgument, match=r"was not taught to fill in the middle.*use one that was"):
+    with pytest.raises(
+        InvalidArgument, match=r"was not taught to fill in the middle.*use one that was.*set fim_sentinels to add"
+    ):
         renderer.example(Conversation(1, "generation", None, (), Fim("a", "b", "c")))
 
 
