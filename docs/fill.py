@@ -1,22 +1,28 @@
-"""Writes the tables of options in docs/commands.md from the commands themselves: `python docs/fill.py`.
+"""Writes the tables of docs/commands.md and docs/data.md from the source itself: `python docs/fill.py`.
 
-A table stands between `<!-- options: WORDS -->` and `<!-- end -->`; WORDS are those that call the command. What is
-outside of such a pair is written by people and stays. tests/unit/test_docs.py fails while the page is not filled.
+A table stands between `<!-- options: WORDS -->` and `<!-- end -->`, where WORDS are those that call a command, or
+between `<!-- NAME -->` and `<!-- end -->` for one of TABLES. What is outside of such a pair is written by people and
+stays. tests/unit/test_docs.py fails while a page is not filled.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from tunesmith.cli import build_app
+from tunesmith.data.codebase import ledger, middles
+from tunesmith.data.codebase.limits import Limits
+from tunesmith.data.codebase.options import Options
 
-PAGE = Path(__file__).parent / "commands.md"
-BLOCK = re.compile(r"(<!-- options: (.+?) -->\n).*?(<!-- end -->)", re.S)
+PAGES = (Path(__file__).parent / "commands.md", Path(__file__).parent / "data.md")
+BLOCK = re.compile(r"(<!-- (?:options: )?(.+?) -->\n).*?(<!-- end -->)", re.S)
 # Every command takes these; they are described once.
 COMMON = frozenset({"json_output", "home", "debug", "help"})
 
@@ -38,7 +44,60 @@ def table(command: Any) -> str:
 def filled(page: str) -> str:
     """The page with every table as it should be."""
     known = commands()
-    return BLOCK.sub(lambda found: f"{found[1]}\n{table(known[found[2]])}\n{found[3]}", page)
+
+    def block(found: re.Match[str]) -> str:
+        lines = TABLES[found[2]]() if found[2] in TABLES else table(known[found[2]])
+        return f"{found[1]}\n{lines}\n{found[3]}"
+
+    return BLOCK.sub(block, page)
+
+
+def reasons() -> str:
+    """Why a file may be left out."""
+    return _table(("reason", "what it means"), [(f"`{code}`", text) for code, text in ledger.reasons().items()])
+
+
+def shares() -> str:
+    """Of the kinds of holes, with their lengths."""
+    rows = [
+        (f"`{kind}`", f"{share:.0%}", f"{middles.SHORTEST[kind]} to {middles.LONGEST[kind]:,}")
+        for kind, share in middles.SHARES.items()
+    ]
+    return _table(("hole", "share", "bytes"), rows)
+
+
+def fields(kind: type[Any]) -> str:
+    """Of a class of values: name, default, and the explanation that stands under each."""
+    (body,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body, ast.ClassDef)
+    rows = []
+    for field, said in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Expr):
+            name, default = ast.unparse(field.target), getattr(kind(), ast.unparse(field.target))
+            text = " ".join(ast.literal_eval(said.value).split())
+            rows.append((f"`{name}`", _default(default), text))
+    return _table(("name", "default", ""), rows)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, tuple | frozenset):
+        return ", ".join(map(str, value)) or "none"
+    return str(value) or "none"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "reasons": reasons,
+    "shares": shares,
+    "limits": lambda: fields(Limits),
+    "build options": lambda: fields(Options),
+}
 
 
 def _below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -69,4 +128,5 @@ def _is_flag(parameter: Any) -> bool:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8")), "utf-8")

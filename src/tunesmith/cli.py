@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tunesmith import __version__, catalog, pipeline, watch
+from tunesmith.build_command import data_build
 from tunesmith.errors import (
     Cancelled,
     FailedPrecondition,
@@ -368,7 +369,8 @@ def _prepared(session: Session, name: str) -> Prepared:
     try:
         return model.prepare(base, settings.base_models, session.say)
     except FailedPrecondition:
-        session.say(f"{base.name} is not on this machine yet; fetching it from {' or '.join(base.sources)}")
+        sources = " or ".join((base.parent or base).sources)
+        session.say(f"{base.name} is not on this machine yet; fetching it from {sources}")
         return model.pull(base, settings.base_models, session.say)
 
 
@@ -981,7 +983,7 @@ def doctor(session: Session) -> None:
 # --- all of them -----------------------------------------------------------------------------------------------
 
 GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
-    "data": ("Look at a data set.", {"check": data_check}),
+    "data": ("Look at a data set, or make one of a codebase.", {"check": data_check, "build": data_build}),
     "jobs": (
         "Jobs of this installation: tuning, and batch predictions.",
         {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},

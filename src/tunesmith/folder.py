@@ -220,7 +220,8 @@ def sealed(directory: Path) -> Iterator[Path]:
     """A temporary folder to fill; on leaving it becomes `directory`, complete and with a manifest, or nothing does.
 
     Order: files, fsync of each, manifest with sizes and SHA-256, fsync, rename, fsync of the parent. A folder
-    that is there already is what an earlier try of the same work left; it is replaced.
+    that is there already is what an earlier try of the same work left; it is replaced. What was put into the manifest
+    before the end stays in it beside the files.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.with_name(f".{directory.name}.tmp")
@@ -280,10 +281,12 @@ def _line(value: Any) -> str:
 
 
 def _write_manifest(directory: Path) -> None:
+    manifest = directory / MANIFEST
+    facts: dict[str, Any] = read_json(manifest) if manifest.exists() else {}
     files = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and p != manifest):
         with open(path, "rb") as file:
             os.fsync(file.fileno())
         name = path.relative_to(directory).as_posix()
         files[name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    write_json(directory / MANIFEST, {"files": files})
+    write_json(manifest, {**facts, "files": files})

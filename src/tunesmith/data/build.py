@@ -28,6 +28,7 @@ from tunesmith.data import stdlib
 from tunesmith.data.check import Report, check
 from tunesmith.data.formats import Conversation, Message, read
 from tunesmith.data.pack import Shard, write_shard
+from tunesmith.data.provenance import provenance_of
 from tunesmith.data.render import NotRendered, Rendered, Renderer
 from tunesmith.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from tunesmith.spec import CONTEXT_TOKENS, TuningPlan
@@ -106,6 +107,8 @@ class Built:
     """How many findings the check had; none of them is an error."""
     replay_examples: int
     forgetting_examples: int
+    built_from: dict[str, Any]
+    """What the training file was built from, if `data build` made it and nobody changed it; else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """As result.json of the task holds it: the survey's figures beside the others."""
@@ -161,6 +164,7 @@ def build(plan: TuningPlan, base_folder: Path, shards: Path, *, on_progress: OnP
         findings=len(report.to_json()["findings"]),
         replay_examples=len(replayed),
         forgetting_examples=forgetting.num_examples,
+        built_from=provenance_of(files["training"], before["training"]),
     )
 
 
@@ -180,7 +184,7 @@ def survey(plan: TuningPlan, base_folder: Path, *, on_progress: OnProgress = _si
 
 def open_renderer(plan: TuningPlan, base_folder: Path) -> Renderer:
     """The renderer of the plan's base model, whose files lie in `base_folder`."""
-    base = catalog.BASE_MODELS.get(plan.base_model) or catalog.from_folder(base_folder, plan.base_model)
+    base = catalog.known(plan.base_model) or catalog.from_folder(base_folder, plan.base_model)
     return Renderer.open(base_folder, base)
 
 
@@ -238,7 +242,8 @@ def _fitting(
 def _of_kind(conversation: Conversation, plan: TuningPlan, path: Path) -> Conversation:
     """The conversation; InvalidArgument if the plan's reference model takes the other kind."""
     kind: catalog.Kind = "chat" if conversation.kind == "chat" else "generation"
-    if plan.kind is None or kind == plan.kind:
+    # Filling in is beside both kinds: the reference product has no model of that kind alone.
+    if plan.kind is None or kind == plan.kind or conversation.kind == "fim":
         return conversation
     raise InvalidArgument.of(
         "base_model",
@@ -266,7 +271,7 @@ def _too_long(row: Rendered, plan: TuningPlan) -> str:
 
 def _shorter(plan: TuningPlan) -> str:
     longer = CONTEXT_TOKENS["32k"]
-    known = catalog.BASE_MODELS.get(plan.base_model)
+    known = catalog.known(plan.base_model)
     if plan.context_tokens < longer and known is not None and known.context_tokens >= longer:
         return "shorten the row, or set max_context_length to 32k"
     return "shorten the row, or part it in two"
@@ -303,15 +308,17 @@ def _refuse_changed(files: Mapping[str, Path], before: Mapping[str, str]) -> Non
 
 
 def _shown(shards: Path, files: Mapping[str, Path], default_context: str) -> list[dict[str, Any]]:
-    """Three questions spread over the held-out rows, with the wanted answers; fewer if there are fewer."""
+    """Three questions spread over the held-out rows, with the wanted answers; fewer if there are fewer, no holes."""
     role, path = list(files.items())[-1]
     shard = Shard.open(shards / role)
-    short = [i for i in range(shard.num_examples) if shard.weights(i).sum() <= _SHOWN_TARGET_TOKENS]
-    rows = short or list(range(shard.num_examples))
+    asked = [i for i in range(shard.num_examples) if not shard.is_fim(i)]
+    rows = [i for i in asked if shard.weights(i).sum() <= _SHOWN_TARGET_TOKENS] or asked
+    if not rows:
+        return []
     chosen = {shard.line(rows[(2 * k + 1) * len(rows) // (2 * _SHOWN)]) for k in range(_SHOWN)}
     found = []
     for conversation in read(path):
-        if conversation.line in chosen and conversation.fim is None:
+        if conversation.line in chosen:
             found.append(_question(conversation, default_context))
         if conversation.line >= max(chosen):
             break

@@ -213,6 +213,21 @@ def test_fill_in_the_middle_rows_become_examples(base: Path, tmp_path: Path) -> 
     assert folder.read_json(tmp_path / "shards" / SHOWN_FILE) == []
 
 
+@pytest.mark.parametrize(("reference", "rows"), [("code-bison@002", GENERATION), ("codechat-bison@002", CHAT)])
+def test_holes_stand_beside_the_rows_of_either_kind_and_are_known_in_the_shard(
+    base: Path, tmp_path: Path, reference: str, rows: list[dict[str, Any]]
+) -> None:
+    holes = [{"prefix": f"a = {i}", "suffix": "\n", "middle": " + 1", "context": "# b: int\n"} for i in range(12)]
+    mixed = [row for pair in zip(holes, rows[:12], strict=True) for row in pair]
+    plan = _plan(base, _file(tmp_path / "train.jsonl", mixed), reference=reference)
+    build(plan, base, tmp_path / "shards")
+    shard = Shard.open(tmp_path / "shards" / "training")
+    assert [shard.is_fim(i) for i in range(shard.num_examples)] == [True, False] * 12
+    # The questions of the end report are asked of the others only.
+    shown = folder.read_json(tmp_path / "shards" / SHOWN_FILE)
+    assert [question["line"] % 2 for question in shown] == [0, 0, 0]
+
+
 def test_progress_can_stop_a_build_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
     def stop(phase: str, done: int | None = None, total: int | None = None) -> None:
         if phase == "rendering":

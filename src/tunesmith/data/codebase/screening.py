@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from tunesmith.data.codebase.languages import Language
+from tunesmith.data.codebase.limits import DEFAULT, Limits
 
 REASONS = {
     "empty": "nothing but white space",
@@ -30,18 +30,6 @@ REASONS = {
 _HEAD_CHARACTERS = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a file of code may look like."""
-
-    longest_line: int = 2000
-    """Characters. People break lines long before; the longest of a file may be a literal."""
-    mean_line: float = 100.0
-    """Characters a line over the whole file, lines without anything left out (the bound of StarCoder's data)."""
-    least_letters: float = 0.25
-    """Share of letters among the characters that are not white space (again StarCoder's): below it, a table."""
-
-
 class Screened(NamedTuple):
     """Either a text or a reason."""
 
@@ -51,43 +39,65 @@ class Screened(NamedTuple):
     """What of the file gave the reason: a folder, a name, words, a figure."""
 
 
-def screen(path: str, data: bytes, language: Language | None, limits: Limits = Limits()) -> Screened:
+def screen(path: str, data: bytes, language: Language | None, limits: Limits = DEFAULT) -> Screened:
     """The text of a file that people wrote in a language that is parsed; line ends as they are, no mark in front."""
+    named = by_name(path, limits.accept)
+    return named if named.reason else by_content(data, language, limits)
+
+
+def by_name(path: str, accepted: frozenset[str]) -> Screened:
+    """What the path alone says: a reason, or nothing yet."""
     name = PurePosixPath(path).name
-    if folder := _vendored_by(path):
+    if (folder := _vendored_by(path)) and "vendored" not in accepted:
         return Screened("", "vendored", folder)
-    if _LOCK.fullmatch(name):
+    if _LOCK.fullmatch(name) and "lock" not in accepted:
         return Screened("", "lock", name)
-    if (pattern := _GENERATED_NAME.search(name)) is not None:
+    if (pattern := _GENERATED_NAME.search(name)) is not None and "generated" not in accepted:
         return Screened("", "generated", pattern[0])
-    if (pattern := _MINIFIED_NAME.search(name)) is not None:
+    if (pattern := _MINIFIED_NAME.search(name)) is not None and "minified" not in accepted:
         return Screened("", "minified", pattern[0])
-    read = _decoded(data)
+    return Screened("")
+
+
+def by_content(data: bytes, language: Language | None, limits: Limits) -> Screened:
+    """What the bytes say; their path has been looked at."""
+    if len(data) > limits.max_bytes:
+        return Screened("", "too-large", f"{len(data):,} bytes")
+    read = decoded(data)
     if read.reason:
         return read
     if language is None or not language.is_parsed:
         return Screened("", "not-code", language.name if language else "")
-    return _by_content(read.text, limits)
+    return _of_text(read.text, limits)
 
 
-def _by_content(text: str, limits: Limits) -> Screened:
-    solid = len("".join(text.split()))
+def _of_text(text: str, limits: Limits) -> Screened:
+    solid, letters = _solid_and_letters(text)
     if not solid:
         return Screened("", "empty")
-    if (words := _GENERATED.search(text[:_HEAD_CHARACTERS])) is not None:
-        return Screened("", "generated", " ".join(words[0].split())[:80])
+    accepted = limits.accept
+    if "generated" not in accepted and (words := _GENERATED.search(text[:_HEAD_CHARACTERS])) is not None:
+        return Screened("", "generated", " ".join(words[0].split()).lstrip("#/*;!%-' ")[:80])
     lengths = [len(line) for line in text.splitlines() if line.strip()]
-    if max(lengths) > limits.longest_line:
+    if max(lengths) > limits.longest_line and "minified" not in accepted:
         return Screened("", "minified", f"a line of {max(lengths):,} characters")
-    if sum(lengths) / len(lengths) > limits.mean_line:
+    if sum(lengths) / len(lengths) > limits.mean_line and "minified" not in accepted:
         return Screened("", "minified", f"{sum(lengths) / len(lengths):.0f} characters a line")
-    letters = sum(map(str.isalpha, text)) / solid
-    if letters < limits.least_letters:
-        return Screened("", "data", f"{letters:.0%} letters")
+    if letters < limits.least_letters * solid and "data" not in accepted:
+        return Screened("", "data", f"{letters / solid:.0%} letters")
     return Screened(text)
 
 
-def _decoded(data: bytes) -> Screened:
+def _solid_and_letters(text: str) -> tuple[int, int]:
+    """How many characters are no white space, and how many are letters."""
+    if not text.isascii():
+        return len("".join(text.split())), sum(map(str.isalpha, text))
+    data = text.encode()
+    return len(data.translate(None, _BLANKS)), len(data) - len(data.translate(None, _LETTERS))
+
+
+def decoded(data: bytes) -> Screened:
+    """The text of the bytes without a mark, whatever it is of."""
     mark, encoding = next((known for known in _MARKS if data.startswith(known[0])), (b"", "utf-8"))
     try:
         text = data[len(mark) :].decode(encoding)
@@ -110,6 +120,8 @@ def _vendored_by(path: str) -> str:
     return next((part for part in parts if part in _VENDOR_FOLDERS), "")
 
 
+_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
+_LETTERS = bytes(code for code in range(128) if chr(code).isalpha())
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 _VENDOR_FOLDERS = frozenset({
@@ -130,11 +142,14 @@ _GENERATED_NAME = re.compile(
 _MINIFIED_NAME = re.compile(r"(?i)(?:[.-]min\.(?:js|mjs|cjs|css)|\.(?:bundle|chunk)\.js|\.umd(?:\.prod)?\.js)$")
 # As programs say it of what they have made; "do not edit" alone is said of many things that people wrote.
 _GENERATED = re.compile(
-    r"(?i)(?<![\w.])@generated\b|\bcode generated by .{1,80}do not (?:edit|modify)"
-    r"|\b(?:this (?:file|code|class|source|module) (?:is|was|has been)|automatically|auto-?) ?"
+    r"(?im)(?<![\w.])@generated\b|\bcode generated by .{1,80}do not (?:edit|modify)"
+    r"|\bthis (?:file|code|class|source|module) (?:is|was|has been) (?:an? )?"
     r"(?:automatically |auto-?|machine[- ])?generated\b(?! (?:docs|documentation|id|name|key)s?\b)"
+    r"|^[^\w\n]*(?:semi-)?(?:automatically|auto-?) ?generated\b(?: (?:by|from|using|for|file|code|data)\b|[.:]?\s*$"
+    r"|: (?!start))|\bplease do not modify directly\b"
     r"|\bgenerated (?:automatically )?by (?:the )?(?:protocol buffer compiler|protoc\b|swig\b|cython\b|bison\b|flex\b|"
     r"gnu autoconf|autoconf|antlr|openapi[ -]generator|swagger[ -]codegen|thrift\b|grpc\b|flatc\b|the flatbuffers|"
     r"bindgen|cbindgen|rust-bindgen|mockgen|sqlc|kotlinpoet|javapoet|jooq|xsd\b|lalrpop|ragel|jison|peg\.?js)"
-    r"|<auto-?generated ?/?>|\bautogenerated (?:by|from|file|code)\b"
+    r"|<auto-?generated ?/?>|\bthis file is autogenerated\b"
+    r"|\bthis is an? (?:auto-?|automatically )generated (?:file|code)\b"
 )
