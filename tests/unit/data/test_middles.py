@@ -119,6 +119,11 @@ def _is_alone(node: Node) -> bool:
     return node.parent is not None and node.parent.type == "expression_statement"
 
 
+def test_lines_of_signs_are_not_cut() -> None:
+    tree = parsed("Python", "# " + "-" * 2000 + "\n")
+    assert [hole for seed in range(50) for hole in holes(tree, seed)] == []
+
+
 def test_an_empty_text_has_no_holes() -> None:
     assert holes(parsed("Python", "")) == []
 

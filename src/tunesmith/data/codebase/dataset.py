@@ -49,6 +49,8 @@ _FILES: Mapping[str, str] = {"training": "train", "evaluation": "evaluation"}
 _FORMS = (("instruction", "fim"), ("chat",))
 # Kinds that stand in one file.
 _AUTHORS_A_CHAT = 4
+_WIDESPREAD = 10
+# Training rows that give one held-out row away, beyond which that row tests nothing.
 _SHARE_ROWS = 2000
 # Training rows that one process compares at a time.
 _ASKED_FILES = 256
@@ -394,25 +396,36 @@ def _analyses(files: Sequence[File], cache: Cache) -> Iterator[_Analysed]:
 def _without_leaks(
     rows: Sequence[_Written], options: Options, cache: Cache, crew: Crew, tell: Tell
 ) -> tuple[list[_Written], list[dict[str, Any]]]:
-    """The rows but for those that give others away; and these, as overlap.jsonl has them."""
+    """The rows but for those that give others away; and these, as overlap.jsonl has them.
+
+    A held-out row that many rows give away is what everybody writes there: it goes itself, since it tests nothing.
+    """
     tell("looking for leaks", 0, 0)
     out: dict[int, dict[str, Any]] = {}
-    for found in _overlaps(rows, options, cache, crew):
-        for task in found.tasks:
+    while True:
+        found = _overlaps({number: row for number, row in enumerate(rows) if number not in out}, options, cache, crew)
+        given_away = Counter(one.evaluation_row for share in found for one in share.overlaps)
+        widespread = {number: count for number, count in given_away.items() if count > _WIDESPREAD}
+        for number, count in widespread.items():
+            out[number] = _leak("widespread", rows[number], 1.0, {"rows": count})
+        if not widespread:
+            break
+    for share in found:
+        for task in share.tasks:
             said = {"suite": task.suite, "task": task.task, "what": task.what}
             out.setdefault(task.row, _leak("suite", rows[task.row], task.share, said))
-        for one in found.overlaps:
+        for one in share.overlaps:
             other = rows[one.evaluation_row]
             said = {"how": one.how, "other_path": other.file.path, "other_unit": other.made.origin["unit"]}
             out.setdefault(one.row, _leak("overlap", rows[one.row], one.share, said))
     return [row for number, row in enumerate(rows) if number not in out], [out[number] for number in sorted(out)]
 
 
-def _overlaps(rows: Sequence[_Written], options: Options, cache: Cache, crew: Crew) -> list[overlap.Overlaps]:
+def _overlaps(rows: Mapping[int, _Written], options: Options, cache: Cache, crew: Crew) -> list[overlap.Overlaps]:
     """Shares of the training rows, each compared with all that is held out, by the crew; or from the cache."""
     suites = [Path(path) for path in options.suites]
-    said = [key_of(row.name, json.dumps(row.made.row, sort_keys=True)) for row in rows]
-    key = key_of("overlaps", tools_sha256(), *(folder.file_sha256(path) for path in suites), *said)
+    said = [key_of(row.name, json.dumps(row.made.row, sort_keys=True)) for row in rows.values()]
+    key = key_of("overlaps", tools_sha256(), repr(list(rows)), *map(folder.file_sha256, suites), *said)
     known: list[overlap.Overlaps] | None = cache.get([key]).get(key)
     if known is not None:
         return known
@@ -426,10 +439,10 @@ def _overlaps(rows: Sequence[_Written], options: Options, cache: Cache, crew: Cr
     return found
 
 
-def _shares(rows: Sequence[_Written], form: Sequence[str], suites: list[Path]) -> Iterator[overlap.Share]:
+def _shares(rows: Mapping[int, _Written], form: Sequence[str], suites: list[Path]) -> Iterator[overlap.Share]:
     # The number stands for the line, which is not known before all leaks are.
     sides: dict[str, list[overlap.Written]] = {side: [] for side in _FILES}
-    for number, row in enumerate(rows):
+    for number, row in rows.items():
         if row.kind in form:
             sides[row.side].append(overlap.written(row.name, number, row.made.row))
     training = sides[split.TRAINING]
@@ -524,7 +537,11 @@ def _checks(options: Options, taken_out: Sequence[Mapping[str, Any]]) -> dict[st
     """What was looked for after the fact, and how often it was found and taken out."""
     overlapping = [one for one in taken_out if one["why"] == "overlap"]
     held = [one for one in taken_out if one["why"] == "suite"]
-    checks: dict[str, Any] = {"overlap": {"found": len(overlapping), "rows_taken_out": len(overlapping)}}
+    widespread = sum(one["why"] == "widespread" for one in taken_out)
+    checks: dict[str, Any] = {
+        "overlap": {"found": len(overlapping), "training_rows_taken_out": len(overlapping)}
+        | {"held_out_rows_taken_out": widespread}
+    }
     if options.suites:
         checks["decontamination"] = {"found": len(held), "suites": len(options.suites), "rows_taken_out": len(held)}
     return checks

@@ -158,7 +158,8 @@ _LICENCE = re.compile(
     r"|\bgoverned by (?:a|the) .{1,40}licen[sc]e|\bfound in the licen[sc]e file|\bapache licen[sc]e\b|^@licen[sc]e\b"
 )
 _DIRECTIVE = re.compile(
-    rb"(?:/\*+|//+|#+|--+)!?\s*(?:@?(?:eslint|jshint|jslint|tslint|prettier-|biome-|istanbul|c8 ignore|v8 ignore|ts-"
+    rb"(?:/\*+|//+|#+|--+)!?\s*(?:<(?:reference|amd-)|@?(?:eslint|jshint|jslint|tslint|prettier-|biome-|istanbul"
+    rb"|c8 ignore|v8 ignore|ts-"
     rb"|jsx\b|formatter:|codeCoverageIgnore|phpstan-ignore|noinspection)|webpack[A-Z]|sourceMapping"
     rb"|globals? [\w$]+,|noqa\b|type: ?(?:ignore|\S+$)|pragma[: ]|.{0,20}-\*-|(?:en)?coding[:=]|vim?:|vim: |ex: "
     rb"|(?:mypy|pyright|fmt|yapf|isort|ruff|flake8|typed|encoding|frozen_string_literal|warn_indent|cspell) ?[:=]"

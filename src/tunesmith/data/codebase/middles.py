@@ -125,7 +125,7 @@ def _random_span(parsed: Parsed, draw: random.Random) -> tuple[int, int] | None:
         return None
     start = _at_character(data, draw.randrange(len(data) - length))
     end = _at_character(data, start + length)
-    return (start, end) if data[start:end].strip() else None
+    return (start, end) if _WORD.search(data, start, end) else None
 
 
 def _at_character(data: bytes, place: int) -> int:
@@ -181,6 +181,8 @@ _BLOCKS = (
     r"enum_)?declaration_list|do_group|enumerator_list|enum_variant_list"
 )
 _MORE_BLOCKS = {"Bash": r"|then_clause|else_clause", "SQL": r"|begin_end"}
+_WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]")
+# A span without any is a line of signs, or nothing.
 _HEADS = re.compile(r"^(?:package|import|future_import|using|use_|namespace_use|preproc_|extern_crate|php_tag)")
 # Lines at the head of a file, of which nothing before them tells.
 _ARGUMENTS = r"(?:bracketed_)?argument_list|arguments|value_arguments|function_arguments"
