@@ -99,7 +99,7 @@ def wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
     return text.split("url=")[1].split()[0]
 
 
-def wait_until(condition: Any, limit_s: float = 300.0) -> Any:
+def wait_until(condition: Any, limit_s: float = 540.0) -> Any:
     """What the condition gives once it is true."""
     deadline_s = time.monotonic() + limit_s
     while not (found := condition()):
