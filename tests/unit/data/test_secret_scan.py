@@ -154,7 +154,7 @@ FORMS_OF_DIGESTS = (
     'commit = "{}"', 'COMMIT_SHA = "{}"', 'checksum: "{}",', '  "integrity": "{}",', "# see revision {}", "ref: {}",
     'assert digest == "{}"', 'id = UUID("{}")', 'const id = "{}";', '  sha256 "{}"', "etag = '{}'", 'return "{}"',
     '{{"hash": "{}"}}', 'md5 = "{}"', 'cache_key = "{}"', 'KEY = "{}"', 'session = "{}"', 'token_id = "{}"',
-    '"resolved": "https://r.io/x.tgz#{}"', "git checkout {}", 'rev = "{}"', "uuid: {}", 'trace_id="{}", ',
+    '"archive": "parts/x.tar#{}"', "git checkout {}", 'rev = "{}"', "uuid: {}", 'trace_id="{}", ',
     'EXPECTED = ["{}",', "FROM python@{}", 'password_hash = "{}"', 'public_key_fingerprint = "{}"', "uses: a/b@{}",
 )  # fmt: skip
 
