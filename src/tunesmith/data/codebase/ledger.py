@@ -17,7 +17,6 @@ _OWN = {
     "near-duplicate": "nearly the same text as another file, which stays",
     "no-example": "nothing in it that a row could be made of",
     "not-chosen": "rows could be made of it, but there are as many as are wanted",
-    "left-out-of-split": "in a folder that is held out, which has more rows than are wanted",
     "overlap": "all its rows gave away rows of the evaluation, or of a suite",
 }
 
