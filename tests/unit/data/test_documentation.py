@@ -176,9 +176,19 @@ def test_any_text_has_a_short_summary(text: str) -> None:
         ("Internationalization/localization", False),
         ("TODO(somebody): write what this is for.", False),
         ("Deprecated.", False),
+        ("See: https://example.org/people/project/issues/2356", False),
+        ("See https://example.org/issues/2356 for what went wrong here.", True),
+        ("Standard library imports", False),
+        ("Bokeh and third-party imports", False),
+        ("Reads what a module imports from others", True),
         ("@return everything that there is to return", False),
         ("\u8fd4\u56de\u4e24\u4e2a\u70b9\u4e2d\u7684\u7b2c\u4e8c\u4e2a\u70b9", True),
     ],
 )
 def test_prose_is_some_words_that_say_something(doc: str, expected: bool) -> None:
     assert is_prose(doc) == expected
+
+
+def test_more_words_can_be_asked_for() -> None:
+    assert is_prose("There are two options.")
+    assert not is_prose("There are two options.", 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tunesmith.data.codebase.templates import CHAT_VARIANTS, Asked, chat, fill_in_the_middle, instruction
@@ -31,12 +33,12 @@ def test_an_instruction_says_what_to_write_and_where_it_stands() -> None:
 
 
 def test_signatures_of_other_files_end_an_instruction() -> None:
-    asked = ASKED.__class__(**{name: getattr(ASKED, name) for name in ASKED.__slots__} | {"context": CONTEXT})
+    asked = replace(ASKED, context=CONTEXT)
     assert instruction(asked)["input_text"].endswith("\nContext:\n# Path: money.py\n# def euros(cents: int) -> str")
 
 
 def test_code_with_a_fence_in_it_gets_a_longer_one() -> None:
-    asked = ASKED.__class__(**{name: getattr(ASKED, name) for name in ASKED.__slots__} | {"code": "x = '```'"})
+    asked = replace(ASKED, code="x = '```'")
     assert instruction(asked)["output_text"] == "````python\nx = '```'\n````"
 
 
@@ -47,6 +49,24 @@ def test_every_chat_has_an_answer_a_follow_up_and_the_code(variant: int) -> None
     assert isinstance(messages, list)
     assert [message["author"] for message in messages] == ["user", "assistant"] * 2
     assert any("self.sold.append(cents)" in message["content"] for message in messages[1::2])
+
+
+@pytest.mark.parametrize("variant", range(CHAT_VARIANTS))
+def test_a_chat_on_a_module_names_it_by_its_path(variant: int) -> None:
+    module = replace(ASKED, qualname="", kind="module", signature="", summary="Keeps what a till has sold.")
+    messages = chat(module, variant)["messages"]
+    assert isinstance(messages, list)
+    texts = [message["content"] for message in messages]
+    assert any("till.py" in text for text in texts)
+    assert not any("``:" in text or "```\n\n```" in text for text in texts)
+
+
+def test_a_question_for_a_module_does_not_give_its_path_away() -> None:
+    module = replace(ASKED, qualname="", kind="module", signature="", summary="Keeps what a till has sold.")
+    messages = chat(module, 2)["messages"]
+    assert isinstance(messages, list)
+    assert messages[0]["content"] == "Which module does this? Keeps what a till has sold."
+    assert messages[1]["content"] == "That is `till.py`."
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,13 @@ def summary(doc: str) -> str:
     return _cut("\n\n".join(filter(None, paragraphs)))
 
 
-def is_prose(doc: str) -> bool:
-    """Whether the opening words say something: a few words at least, and not only what is to be done."""
+def is_prose(doc: str, least_words: int = LEAST_WORDS) -> bool:
+    """Whether the opening words say something: a few at least beside addresses, and not only what is to be done."""
     opening = summary(doc)
+    said = _URL.sub(" ", opening)
     return (
-        len(opening) + len(_DENSE.findall(opening)) >= LEAST_CHARACTERS
-        and len(_WORD.findall(opening)) >= LEAST_WORDS
+        len(said) + len(_DENSE.findall(said)) >= LEAST_CHARACTERS
+        and len(_WORD.findall(said)) >= least_words
         and _PLACEHOLDER.match(opening) is None
     )
 
@@ -213,7 +214,11 @@ _LINKS = re.compile(r"(?:\[[^\]]*\]\([^()]*\)|<?https?://\S+(?=\s|$)|\s)+\.?")
 _LINK_TARGET = re.compile(r"\s*\[[^\]]+\]: \S+$")
 _RULE = re.compile(r"\s*([-=~^\"'`#*+])\1{2,}\s*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_PLACEHOLDER = re.compile(r"(?i)\W*(?:todo|fixme|xxx|hack|deprecated\W*$)\b")
+_URL = re.compile(r"\bhttps?://\S+")
+_PLACEHOLDER = re.compile(
+    r"(?i)\W*(?:(?:todo|fixme|xxx|hack|deprecated\W*$)\b|(?:[\w-]+ ){0,3}(?:imports|includes)\W*$)"
+)
+"""What is to be done, or the heading of a part of a file."""
 # Chinese, Japanese, Korean and Thai say in one letter what others say in two, and write words without blanks.
 _DENSE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(rf"{_DENSE.pattern}{{2}}|[^\W\d_]+")

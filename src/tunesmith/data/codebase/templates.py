@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 """Of all templates together; in the manifest, and behind the name of a template in rows.jsonl."""
 
 Message = dict[str, str]
@@ -40,13 +40,13 @@ def instruction(asked: Asked) -> dict[str, str]:
 
 def chat(asked: Asked, variant: int) -> dict[str, list[Message] | str]:
     """A row of the chat form: question, answer and follow-up on one unit, in one of CHAT_VARIANTS wordings."""
-    name = f"`{asked.qualname}`" if asked.qualname else "the module"
+    name, place, where = _module(asked) if asked.kind == "module" else _inside(asked)
     about = f"{asked.summary}\n\n{_fence(asked.fence, asked.signature)}" if asked.signature else asked.summary
     code = fenced(asked)
     turns = (
         [_request(asked), code, f"What is {name} for?", asked.summary],
-        [f"What does {name} in {asked.path} do?", about, "Show me its code.", code],
-        [f"Which {asked.kind} of {asked.path} does this? {asked.summary}", _named(asked), "How is it written?", code],
+        [f"What does {place} do?", about, "Show me its code.", code],
+        [f"Which {where} does this? {asked.summary}", _named(asked), "How is it written?", code],
     )[variant % CHAT_VARIANTS]
     messages = [
         {"author": "assistant" if number % 2 else "user", "content": content} for number, content in enumerate(turns)
@@ -88,7 +88,18 @@ def _context(asked: Asked) -> str:
     return f"\nContext:\n{asked.context.rstrip()}" if asked.context else ""
 
 
+def _inside(asked: Asked) -> tuple[str, str, str]:
+    return f"`{asked.qualname}`", f"`{asked.qualname}` in {asked.path}", f"{asked.kind} of {asked.path}"
+
+
+def _module(asked: Asked) -> tuple[str, str, str]:
+    """A file has no name but its path: it is not given away by a question that asks for it."""
+    return "the module", f"the module {asked.path}", "module"
+
+
 def _named(asked: Asked) -> str:
+    if asked.kind == "module":
+        return f"That is `{asked.path}`."
     return f"That is `{asked.qualname}`:\n\n{_fence(asked.fence, asked.signature)}"
 
 

@@ -21,6 +21,8 @@ __all__ = ["Unit", "answer", "documented", "head", "summary", "units"]
 
 LEAST_BODY_BYTES = 30
 """A body shorter than that is said by its signature."""
+LEAST_MODULE_WORDS = 5
+"""A file is long, and a short remark at its top is seldom on all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def units(parsed: Parsed, path: str) -> list[Unit]:
 
 def documented(unit: Unit) -> bool:
     """Whether it can be asked for by its documentation: prose enough, and code enough to be an answer."""
-    return unit.statements >= 1 and unit.body_end - unit.body_start >= LEAST_BODY_BYTES and is_prose(unit.doc)
+    if unit.statements < 1 or unit.body_end - unit.body_start < LEAST_BODY_BYTES:
+        return False
+    return is_prose(unit.doc, LEAST_MODULE_WORDS) if unit.kind == "module" else is_prose(unit.doc)
 
 
 def answer(parsed: Parsed, unit: Unit) -> str:
