@@ -18,7 +18,7 @@ REASONS = {
     "empty": "nothing but white space",
     "binary": "not a text",
     "encoding": "a text, but neither UTF-8 nor UTF-16 with a mark",
-    "vendored": "somebody else's code, in a folder for such",
+    "vendored": "somebody else's code, by its folder or its banner",
     "lock": "a list of versions that a package manager keeps",
     "generated": "made by a program, by its name or its own words",
     "minified": "made short for machines, by its name or its lines",
@@ -51,6 +51,8 @@ def by_name(path: str, accepted: frozenset[str]) -> Screened:
     name = PurePosixPath(path).name
     if (folder := _vendored_by(path)) and "vendored" not in accepted:
         return Screened("", "vendored", folder)
+    if (folder := _built_in(path)) and "generated" not in accepted:
+        return Screened("", "generated", folder)
     if _LOCK.fullmatch(name) and "lock" not in accepted:
         return Screened("", "lock", name)
     if (pattern := _GENERATED_NAME.search(name)) is not None and "generated" not in accepted:
@@ -79,8 +81,10 @@ def _of_text(text: str, limits: Limits) -> Screened:
     accepted = limits.accept
     if "generated" not in accepted and (words := _GENERATED.search(text[:_HEAD_CHARACTERS])) is not None:
         return Screened("", "generated", " ".join(words[0].split()).lstrip("#/*;!%-' ")[:80])
-    if "generated" not in accepted and (mark := _SOURCE_MAP.search(text[-_TAIL_CHARACTERS:])) is not None:
-        return Screened("", "generated", mark[1])
+    if "generated" not in accepted and (mark := _made_by(text)):
+        return Screened("", "generated", mark)
+    if "vendored" not in accepted and (banner := _BANNER.match(text)) is not None:
+        return Screened("", "vendored", " ".join(banner[1].split())[:80])
     lengths = [len(line) for line in text.splitlines() if line.strip()]
     if max(lengths) > limits.longest_line and "minified" not in accepted:
         return Screened("", "minified", f"a line of {max(lengths):,} characters")
@@ -89,6 +93,13 @@ def _of_text(text: str, limits: Limits) -> Screened:
     if letters < limits.least_letters * solid and "data" not in accepted:
         return Screened("", "data", f"{letters / solid:.0%} letters")
     return Screened(text)
+
+
+def _made_by(text: str) -> str:
+    """What a compiler or bundler has left in its output, if it has."""
+    if (found := _SOURCE_MAP.search(text[-_TAIL_CHARACTERS:])) is not None:
+        return found[1]
+    return next((mark for mark in _GLUE if mark in text), "")
 
 
 def _solid_and_letters(text: str) -> tuple[int, int]:
@@ -120,7 +131,12 @@ def _is_noise(data: bytes) -> bool:
 
 def _vendored_by(path: str) -> str:
     parts = PurePosixPath(path.lower()).parts[:-1]
-    return next((part for part in parts if part in _VENDOR_FOLDERS), "")
+    return next((part for part in parts if part in _VENDOR_FOLDERS or _RELEASE_FOLDER.fullmatch(part)), "")
+
+
+def _built_in(path: str) -> str:
+    """The folder into which bundlers write, if a file of the web lies in one; elsewhere it has other meanings."""
+    return "dist" if _WEB.search(path) and "dist" in PurePosixPath(path.lower()).parts[:-1] else ""
 
 
 _BLANKS = bytes(code for code in range(128) if chr(code).isspace())
@@ -131,8 +147,11 @@ _VENDOR_FOLDERS = frozenset({
     "vendor", "vendors", "vendored", "_vendor", "_vendored", "third_party", "thirdparty", "third-party", "3rdparty",
     "external", "externals", "extern", "node_modules", "bower_components", "jspm_packages", "web_modules",
     "site-packages", "dist-packages", ".venv", "venv", "virtualenv", ".tox", ".nox", ".eggs", "pods", "carthage",
-    "godeps", ".yarn", ".bundle", ".gradle", ".m2", ".cargo", ".terraform",
+    "bundled", "_bundled", "godeps", ".yarn", ".bundle", ".gradle", ".m2", ".cargo", ".terraform",
 })  # fmt: skip
+_RELEASE_FOLDER = re.compile(r"[a-z][\w.-]*@v?\d+\.\d[\w.+-]*")
+"""A package as a registry names it: perspective-viewer@3.8.0."""
+_WEB = re.compile(r"(?i)\.(?:[cm]?[jt]sx?|vue|svelte)\Z")
 _LOCK = re.compile(
     r"(?i)(?:.+[.-]lock(?:\.json|\.yaml|b)?|package-lock\.json|npm-shrinkwrap\.json|pnpm-lock\.yaml|go\.sum|"
     r"packages\.lock\.json|gradle\.lockfile|podfile\.lock|\.terraform\.lock\.hcl|package\.resolved|bun\.lockb?)"
@@ -145,6 +164,9 @@ _GENERATED_NAME = re.compile(
 _MINIFIED_NAME = re.compile(r"(?i)(?:[.-]min\.(?:js|mjs|cjs|css)|\.(?:bundle|chunk)\.js|\.umd(?:\.prod)?\.js)$")
 # Compilers and bundlers end what they have made with where it was made of.
 _SOURCE_MAP = re.compile(r"(?:^|\n)(?://|/\*)[#@] ?(sourceMappingURL=)[^\s'\"]+(?: \*/)?\s*\Z")
+_GLUE = ("__wbindgen_", "__webpack_require__")
+# The comment that minifiers leave, with name and version: how a library is passed on, not how it is written.
+_BANNER = re.compile(r"\s*/\*!\s*(?:\*\s*)?(?:@license\s+)?([\w@/.-]+(?: [\w@/.-]+){0,4},? v?\d+\.\d+\.\d+[\w.+-]*)")
 # As programs say it of what they have made; "do not edit" alone is said of many things that people wrote.
 _GENERATED = re.compile(
     r"(?im)(?<![\w.])@generated\b|\bcode generated by .{1,80}do not (?:edit|modify)"
