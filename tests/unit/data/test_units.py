@@ -681,8 +681,9 @@ def test_units_can_be_sent_between_processes(language: str) -> None:
     assert pickle.loads(pickle.dumps(found)) == found
 
 
-# No @ and no quotes: an annotation of Kotlin that breaks off at the end of the text keeps its grammar busy for ever.
-PIECES = ("\u00e9", "\u4e2d", "{", "}", "(", ")", "/*", "*/", "//", "#", "\n\n", "\r\n", "\t", ";", "<", "=", "")
+PIECES = (
+    "\u00e9", "\u4e2d", "{", "}", "(", ")", "/*", "*/", "//", "#", "\n\n", "\r\n", "\t", ";", "<", "=", "@", '"', "'", "",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -874,6 +875,14 @@ BODY = "{\n  const a = first(b);\n  return second(a, b);\n}\n"
 )
 def test_a_unit_is_documented_by_prose_and_code(comment: str, body: str, expected: bool) -> None:
     assert documented(one(f"{comment}\nfunction f(b) {body}", "JavaScript")) == expected
+
+
+@pytest.mark.parametrize(
+    "end", ["\n@", "\n@Foo", "\n@/*", "\r@Foo", "\n@Foo(a b", "\n@Foo\n@Bar(", "\n@Foo @Bar(", "\n@Foo(\r b", "\n/* @"]
+)
+def test_a_text_of_kotlin_that_ends_in_an_annotation_is_read_to_its_end(end: str) -> None:
+    text = f"class A {{\n  val x = 1{end}"
+    assert parsed(text, "Kotlin").data == text.encode()
 
 
 def test_a_text_that_takes_too_long_is_refused() -> None:
