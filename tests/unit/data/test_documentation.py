@@ -147,6 +147,14 @@ def test_words_for_tools_are_told_from_words(comment: str, expected: bool) -> No
         ("add(a, b) -> int\n\nAdds two.", "Adds two."),
         ("Uses :class:`~a.b.C` and :py:func:`f`.", "Uses `a.b.C` and `f`."),
         ("Adds two.\n\n[Report](http://a.b)\n\n[x]: http://c.d\n\nMore.", "Adds two.\n\nMore."),
+        ("Adds two, e.g.\n\n    add(1, 2)", "Adds two."),
+        ("Adds two (for example:\n>>> add(1, 2)", "Adds two."),
+        ("Adds two numbers, such as\n- one", "Adds two numbers."),
+        ("Adds numbers, e.g. Two of them. These are known:\n\n- one", "Adds numbers, e.g. Two of them."),
+        ("Adds one, two etc. and more. All of these:\n- one", "Adds one, two etc. and more."),
+        ("Adds one, two etc. Then says so: all of them:\n- one", "Adds one, two etc."),
+        ("Adds as J. Doe does. Like this:\n- one", "Adds as J. Doe does."),
+        ("Adds one, two etc.", "Adds one, two etc."),
         ("@param a only this", ""),
         ("", ""),
     ],
@@ -159,6 +167,15 @@ def test_a_long_summary_ends_with_a_sentence() -> None:
     doc = " ".join(["This sentence says something of use."] * 100)
     assert summary(doc).endswith("of use.")
     assert SUMMARY_CHARACTERS - 40 < len(summary(doc)) <= SUMMARY_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    "passage", ["numbers, i.e. Integers", "lists, sets etc. of numbers", "what Fig. 3 shows", "`a.b` vs. That one"]
+)
+def test_a_long_summary_does_not_end_at_an_abbreviation(passage: str) -> None:
+    opening = "This sentence says something of use. " * 5
+    doc = f"{opening}Then {passage} {'and more of it ' * 40}."
+    assert summary(doc) == opening.rstrip()
 
 
 @given(st.text(alphabet="ab.:*-#@<>`[](){}= \n\t\u00e9\u4e2d"))
@@ -174,6 +191,13 @@ def test_any_text_has_a_short_summary(text: str) -> None:
         ("Adds two numbers and says so.", True),
         ("Adds two numbers.", False),
         ("Internationalization/localization", False),
+        ("`first.second.third_of_them`", False),
+        ("See `first.second.third_of_them`.", False),
+        (":class:`first.second.third_of_them` and :class:`first.other`", False),
+        ("first.second.third_of_them", False),
+        ("See Outer::Inner::of_them().", False),
+        ("Reads a file of package.json.", True),
+        ("Returns what `first.second` returns.", True),
         ("TODO(somebody): write what this is for.", False),
         ("Deprecated.", False),
         ("See: https://example.org/people/project/issues/2356", False),

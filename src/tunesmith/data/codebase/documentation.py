@@ -14,6 +14,8 @@ SUMMARY_CHARACTERS = 600
 """An instruction longer than this is a manual."""
 LEAST_CHARACTERS = 20
 LEAST_WORDS = 3
+LEAST_OWN_WORDS = 2
+"""Of them, words that are no code."""
 
 
 def from_comment(source: str) -> str:
@@ -37,6 +39,11 @@ def from_docstring(literal: str) -> str:
     return "" if _is_licence(text) else _plain(text)
 
 
+def is_licence(comment: str) -> bool:
+    """Whether a comment, as it is written, states a licence or whose the code is."""
+    return _is_licence(_outdented(_unmarked(comment)))
+
+
 def is_directive(comment: bytes) -> bool:
     """Whether a comment speaks to a tool, by its beginning."""
     return comment.startswith(b"#!") or _DIRECTIVE.match(comment) is not None
@@ -53,19 +60,24 @@ def summary(doc: str) -> str:
         if paragraphs and paragraph.startswith("  "):
             break
         if not (_LINKS.fullmatch(prose) or (_CALL.fullmatch(prose) and not paragraphs)):
-            paragraphs.append(_without_announcement(prose, bool(paragraphs)) if prose.endswith(":") else prose)
+            paragraphs.append(_without_announcement(prose, bool(paragraphs)))
         if len(kept) < len(lines) or prose.endswith(":"):
             break
     return _cut("\n\n".join(filter(None, paragraphs)))
 
 
 def is_prose(doc: str, least_words: int = LEAST_WORDS) -> bool:
-    """Whether the opening words say something: a few at least beside addresses, and not only what is to be done."""
+    """Whether the opening words say something: a few at least beside addresses, and not only what is to be done.
+
+    Code in it is one word, whatever it is made of; there must be others than such.
+    """
     opening = summary(doc)
     said = _URL.sub(" ", opening)
+    own = len(_WORD.findall(_SPAN.sub(" ", said)))
     return (
         len(said) + len(_DENSE.findall(said)) >= LEAST_CHARACTERS
-        and len(_WORD.findall(said)) >= least_words
+        and own >= LEAST_OWN_WORDS
+        and own + len(_SPAN.findall(said)) >= least_words
         and _PLACEHOLDER.match(opening) is None
     )
 
@@ -125,19 +137,31 @@ def _before_structure(lines: list[str]) -> list[str]:
 
 
 def _without_announcement(prose: str, is_more: bool) -> str:
-    """Without the sentence whose colon announces what is not there any more, unless it is all there is."""
-    sentences = _SENTENCE.split(prose)
-    return " ".join(sentences[:-1]) if len(sentences) > 1 or is_more else prose.rstrip(": ") + "."
+    """Without what announces something that is not there any more: a last `e.g.`, or a sentence that ends in a colon.
+
+    Of a sentence that is all there is, only the colon goes.
+    """
+    said = _ANNOUNCING.sub("", prose)
+    if not said.endswith(":"):
+        return said if said == prose or said[-1:] in ".!?" else f"{said}."
+    ends = _sentence_ends(said)
+    return said[: ends[-1]] if ends else "" if is_more else said.rstrip(": ") + "."
 
 
 def _cut(text: str) -> str:
     if len(text) <= SUMMARY_CHARACTERS:
         return text
     head = text[:SUMMARY_CHARACTERS]
-    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[\u3002\uff01\uff1f]", head)]
+    ends = [end for end in _sentence_ends(text[: SUMMARY_CHARACTERS + len("\n\nA")]) if end <= SUMMARY_CHARACTERS]
     if ends and ends[-1] > SUMMARY_CHARACTERS // 4:
         return head[: ends[-1]]
     return head.rpartition(" ")[0].rstrip() or head
+
+
+def _sentence_ends(text: str) -> list[int]:
+    """Where sentences end that another one follows: it begins with no small letter, and no abbreviation ends there."""
+    found = [match for match in _SENTENCE_END.finditer(text) if not (match[1] or "").islower()]
+    return [match.end() for match in found if not _ABBREVIATED.search(text, max(match.end() - 12, 0), match.end())]
 
 
 # cleandoc takes empty lines from the front one by one, each in time that grows with their number.
@@ -213,7 +237,17 @@ _CALL = re.compile(r"[\w.:]+\s?\((?:[^()]|\([^()]*\))*\)(?:\s*(?:->|=>).*)?\.?")
 _LINKS = re.compile(r"(?:\[[^\]]*\]\([^()]*\)|<?https?://\S+(?=\s|$)|\s)+\.?")
 _LINK_TARGET = re.compile(r"\s*\[[^\]]+\]: \S+$")
 _RULE = re.compile(r"\s*([-=~^\"'`#*+])\1{2,}\s*")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_SPAN = re.compile(r"(`+)[^`]+\1|\b[A-Za-z_](?a:\w)*(?:(?:\.|::|#)[A-Za-z_](?a:\w)*)+")
+"""Code in a text: what stands in backquotes, and names with their parts."""
+_ANNOUNCING = re.compile(
+    r"[\s,;:(\u2013\u2014-]{0,9}(?<![^\W_])(?:e\.g\.?|i\.e\.?|such as|for (?:example|instance))[,:]?\Z"
+)
+_SENTENCE_END = re.compile(r"[.!?][)\]\"'`*]{0,9}(?=\s+(\S))|[\u3002\uff01\uff1f](?!\Z)")
+_ABBREVIATED = re.compile(
+    r"(?i)(?<![^\W_])(?:e\.g|i\.e|a\.k\.a|w\.r\.t|cf|vs|viz|resp|approx|incl|esp|et al|figs?|eqs?|sec|refs?|vol|pp?|dr|mrs?"
+    r"|prof|(?-i:[A-Z]))\.\Z"
+)
+"""`etc.` ends sentences as often as not: what follows it tells. A letter alone is an initial of a name."""
 _URL = re.compile(r"\bhttps?://\S+")
 _PLACEHOLDER = re.compile(
     r"(?i)\W*(?:(?:todo|fixme|xxx|hack|deprecated\W*$)\b|(?:[\w-]+ ){0,3}(?:imports|includes)\W*$)"
