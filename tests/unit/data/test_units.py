@@ -682,7 +682,8 @@ def test_units_can_be_sent_between_processes(language: str) -> None:
 
 
 PIECES = (
-    "\u00e9", "\u4e2d", "{", "}", "(", ")", "/*", "*/", "//", "#", "\n\n", "\r\n", "\t", ";", "<", "=", "@", '"', "'", "",
+    "\u00e9", "\u4e2d", "{", "}", "(", ")", "/*", "*/", "//", "#", "\n\n", "\r\n", "\t", ";", "<", "=", "", "@", '"',
+    "'",
 )  # fmt: skip
 
 
@@ -813,6 +814,24 @@ def test_an_answer_of_python_has_no_docstring_and_stands_alone(text: str, code: 
     found = answer(parsed(text, "Python"), one(text, "Python"))
     assert found == code
     ast.parse(found)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "code"),
+    [
+        ("Python", '#!/bin/x\n# Copyright 2020 A\n#\n# All of it.\n\n"""Doc."""\n\nx = 1\n', "#!/bin/x\nx = 1"),
+        ("Python", '"""Doc."""\n\n# Copyright 2020 A\n\n# Of it.\nx = 1\n', "# Of it.\nx = 1"),
+        ("Python", '"""Doc."""\n# (c) 2020 A\nimport a\n# (c) 2021 A\n', "import a\n# (c) 2021 A"),
+        ("Go", "// Copyright 2020 A\n\n//go:build x\n\n// Doc.\npackage a\n", "//go:build x\n\npackage a"),
+        ("Java", "/*\r\n * Licensed under the MIT License.\r\n */\r\n\r\npackage a;\r\n", "package a;"),
+        ("JavaScript", "/* (c) 2020 A */ /** @file Doc. */\n\n  let a = `\n  b`;\n", "let a = `\n  b`;"),
+        ("C", "// Copyright 2020 A\n\n// All rights reserved.\n#pragma once\n  int a;\n", "#pragma once\n  int a;"),
+        ("PHP", "<?php\n// SPDX-License-Identifier: MIT\n$a = 1;\n", "<?php\n$a = 1;"),
+        ("Ruby", "# One more.\n\n# Copyright 2020 A\n\n# Doc.\n\nrequire 'a'\n", "# Doc.\n\nrequire 'a'"),
+    ],
+)
+def test_an_answer_of_a_module_has_no_licence_above_its_code(language: str, text: str, code: str) -> None:
+    assert answer(parsed(text, language), units(parsed(text, language), "a.x")[0]) == code
 
 
 def test_the_body_begins_behind_the_docstring() -> None:

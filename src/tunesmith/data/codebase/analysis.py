@@ -164,9 +164,9 @@ def _unit_cuts(parsed: Parsed, unit: Unit, cutting: Cutting) -> list[Cut]:
 
 
 def _told(unit: Unit) -> tuple[int, int]:
-    start = unit.start if unit.doc_start < 0 else min(unit.start, unit.doc_start)
     if unit.kind == "module":
-        return start, max(unit.doc_end, start)
+        return unit.doc_start, unit.doc_end
+    start = unit.start if unit.doc_start < 0 else min(unit.start, unit.doc_start)
     return start, unit.body_start if unit.body_start > unit.start else unit.end
 
 

@@ -244,8 +244,8 @@ _ANNOUNCING = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?][)\]\"'`*]{0,9}(?=\s+(\S))|[\u3002\uff01\uff1f](?!\Z)")
 _ABBREVIATED = re.compile(
-    r"(?i)(?<![^\W_])(?:e\.g|i\.e|a\.k\.a|w\.r\.t|cf|vs|viz|resp|approx|incl|esp|et al|figs?|eqs?|sec|refs?|vol|pp?|dr|mrs?"
-    r"|prof|(?-i:[A-Z]))\.\Z"
+    r"(?i)(?<![^\W_])(?:e\.g|i\.e|a\.k\.a|w\.r\.t|cf|vs|viz|resp|approx|incl|esp|et al|figs?|eqs?|sec|refs?|vol|pp?|dr"
+    r"|mrs?|prof|(?-i:[A-Z]))\.\Z"
 )
 """`etc.` ends sentences as often as not: what follows it tells. A letter alone is an initial of a name."""
 _URL = re.compile(r"\bhttps?://\S+")

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from tunesmith.data.codebase.documentation import from_comment, from_docstring, is_directive, is_prose, summary
+from tunesmith.data.codebase.documentation import (
+    from_comment,
+    from_docstring,
+    is_directive,
+    is_licence,
+    is_prose,
+    summary,
+)
 from tunesmith.data.codebase.grammars import SHAPES, Shape
 from tunesmith.data.codebase.parsing import Node, Parsed, captures, matches, query
 
@@ -49,6 +56,8 @@ class Unit:
     """Qualified name of the class, or empty."""
     statements: int
     """Of the body, or members; 0: a stub."""
+    licences: tuple[tuple[int, int], ...] = ()
+    """Of a module: places of the comments above its code that state a licence, or whose it is."""
 
 
 def units(parsed: Parsed, path: str) -> list[Unit]:
@@ -72,20 +81,33 @@ def documented(unit: Unit) -> bool:
 
 
 def answer(parsed: Parsed, unit: Unit) -> str:
-    """The code of a unit without its documentation, outdented; ends without a line end.
+    """The code of a unit without its documentation, outdented; ends without a line end. Of a module without licences.
 
     Lines that begin in a literal stay as they are, since their indentation is content.
     """
+    if unit.kind == "module":
+        return _answer_of_module(parsed.data, unit)
     data, start, end = parsed.data, unit.start, unit.end
     indentation = _indentation(data, start)
     literals = _literals(parsed, unit) if indentation and b"\n" in data[start:end] else []
     if not start <= unit.doc_start < end:
         return _outdented(data, start, end, indentation, literals).rstrip()
     head = _outdented(data, start, unit.doc_start, indentation, literals)
-    if unit.kind != "module" and unit.body_start <= unit.doc_start < unit.body_end:
+    if unit.body_start <= unit.doc_start < unit.body_end:
         return head + "pass"  # the docstring was all there was
     rest = _outdented(data, _after_doc(data, unit.doc_end, end), end, indentation, literals)
     return (head + rest).strip("\r\n").rstrip()
+
+
+def _answer_of_module(data: bytes, unit: Unit) -> str:
+    """What is left of it stays as it is, a `#!` line too."""
+    kept, place = [], 0
+    documentation = [(unit.doc_start, unit.doc_end)] if unit.doc_start >= 0 else []
+    for start, end in sorted([*documentation, *unit.licences]):
+        kept.append(data[place:start])
+        place = _after_doc(data, end, unit.end) if start == unit.doc_start else _after_licence(data, end)
+    kept.append(data[place:])
+    return b"".join(kept).decode().strip("\r\n").rstrip()
 
 
 def head(parsed: Parsed, unit: Unit) -> str:
@@ -435,14 +457,32 @@ def _module(parsed: Parsed, shape: Shape, path: str, margin: _Margin) -> Unit:
     body = _body(parsed, shape, parsed.root)
     statements = _statements(parsed.root, shape)
     size = len(parsed.data)
-    doc = body.doc if body.doc.start >= 0 else _top(parsed, statements[0].start_byte if statements else size, margin)
+    code = statements[0].start_byte if statements else size
+    if body.doc.start >= 0:  # comments stand behind a docstring, too
+        code = body.start if len(statements) > 1 else size
+    runs = _runs(parsed.data, code, margin)
+    doc = body.doc if body.doc.start >= 0 else _top(parsed, code, runs)
     name = PurePosixPath(path).name
-    return Unit("module", name, path, 0, size, "", doc.text, doc.start, doc.end, 0, size, "", body.statements)
+    return Unit(
+        kind="module",
+        name=name,
+        qualname=path,
+        start=0,
+        end=size,
+        signature="",
+        doc=doc.text,
+        doc_start=doc.start,
+        doc_end=doc.end,
+        body_start=0,
+        body_end=size,
+        parent="",
+        statements=body.statements,
+        licences=tuple(run for run in runs if is_licence(parsed.between(*run))),
+    )
 
 
-def _top(parsed: Parsed, code: int, margin: _Margin) -> _Doc:
-    """The first comment above the first code that speaks of the file: no licence, and not that code's own."""
-    data = parsed.data
+def _runs(data: bytes, code: int, margin: _Margin) -> list[tuple[int, int]]:
+    """Comments above a place, in order, lines that follow each other as one; none that speaks to a tool."""
     runs: list[tuple[int, int]] = []
     number = bisect_left(margin.starts, code) - 1
     while number >= 0:
@@ -452,7 +492,12 @@ def _top(parsed: Parsed, code: int, margin: _Margin) -> _Doc:
             start = _run_start(data, start, margin)
             runs.append((start, mark.end))
         number = bisect_left(margin.starts, start) - 1
-    for start, end in reversed(runs):
+    return runs[::-1]
+
+
+def _top(parsed: Parsed, code: int, runs: list[tuple[int, int]]) -> _Doc:
+    """The first comment above the first code that speaks of the file: no licence, and not that code's own."""
+    for start, end in runs:
         doc = _doc(parsed, start, end)
         if doc.text and _speaks_of_file(parsed, doc, code):
             return doc
@@ -511,6 +556,13 @@ def _after_doc(data: bytes, place: int, end: int) -> int:
     return found.end()
 
 
+def _after_licence(data: bytes, place: int) -> int:
+    """Where the next line that is not empty begins, or what stands behind the comment."""
+    found = _BEHIND_LICENCE.match(data, place)
+    assert found is not None  # it matches nothing, too
+    return found.end()
+
+
 _ROLES = ("function", "class", "closure")
 _NAME_MARKS = {
     "operator_declaration": "operator ",
@@ -547,4 +599,5 @@ _PREAMBLE = re.compile(
 """Code that no comment above speaks of: what is above it speaks of the file."""
 _QUOTED = re.compile(rb"[rRuU]?['\"]")
 _BLANKS = re.compile(rb"[ \t]*")
+_BEHIND_LICENCE = re.compile(rb"(?:[ \t\r\f]*\n)+|[ \t]*")
 _BEHIND = re.compile(rb"[ \t]*(?:;[ \t]*)?(?:#[^\n]*)?\s*")
