@@ -61,12 +61,11 @@ def test_a_chat_on_a_module_names_it_by_its_path(variant: int) -> None:
     assert not any("``:" in text or "```\n\n```" in text for text in texts)
 
 
-def test_a_question_for_a_module_does_not_give_its_path_away() -> None:
+def test_a_request_for_a_module_has_the_fields_of_every_request() -> None:
     module = replace(ASKED, qualname="", kind="module", signature="", summary="Keeps what a till has sold.")
-    messages = chat(module, 2)["messages"]
-    assert isinstance(messages, list)
-    assert messages[0]["content"] == "Which module does this? Keeps what a till has sold."
-    assert messages[1]["content"] == "That is `till.py`."
+    assert instruction(module)["input_text"] == (
+        "Write the code in Python: Keeps what a till has sold.\nFile: till.py\nName: till.py\nSignature:\nmodule till"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from tunesmith.data.codebase import clones
+from tunesmith.data.codebase.documentation import summary
 from tunesmith.data.codebase.languages import language_named, language_of
 from tunesmith.data.codebase.licence_texts import in_text
 from tunesmith.data.codebase.limits import Limits
@@ -88,7 +89,7 @@ class Analysis:
     """Units with documentation."""
     cuts: tuple[Cut, ...] = ()
     too_long: int = 0
-    """Units that are longer than a row may be, or more than a file may have."""
+    """Units that are longer than a row may be, are asked for like another one, or are too many for a file."""
 
 
 def analyse(item: Item) -> Analysis:
@@ -136,13 +137,21 @@ def redacted_again(path: str, data: bytes, language: str, findings: tuple[Findin
 def _cuts(parsed: Parsed, item: Item) -> tuple[list[Cut], int, int]:
     """The cuts, how many units are documented, and how many of these are not cut."""
     told = [unit for unit in units(parsed, item.name) if documented(unit)]
-    chosen = _chosen(told)
+    chosen = _chosen(_told_apart(told))
     cuts: list[Cut] = []
     for unit in chosen:
         cuts += _unit_cuts(parsed, unit, item.cutting)
     for hole in holes(parsed, item.cutting.seed):
         cuts.append(_hole_cut(parsed, hole, item.cutting))
     return cuts, len(told), len(told) - sum(cut.kind == "instruction" for cut in cuts)
+
+
+def _told_apart(told: list[Unit]) -> list[Unit]:
+    """The first of those for which a request would read the same: one prompt with two answers teaches neither."""
+    first: dict[tuple[str, str, str], Unit] = {}
+    for unit in told:
+        first.setdefault((unit.qualname, unit.signature, summary(unit.doc)), unit)
+    return list(first.values())
 
 
 def _chosen(told: list[Unit]) -> list[Unit]:

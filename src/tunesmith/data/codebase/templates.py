@@ -8,6 +8,7 @@ the version that made them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 VERSION = 2
 """Of all templates together; in the manifest, and behind the name of a template in rows.jsonl."""
@@ -40,13 +41,15 @@ def instruction(asked: Asked) -> dict[str, str]:
 
 def chat(asked: Asked, variant: int) -> dict[str, list[Message] | str]:
     """A row of the chat form: question, answer and follow-up on one unit, in one of CHAT_VARIANTS wordings."""
-    name, place, where = _module(asked) if asked.kind == "module" else _inside(asked)
+    name, place = _names(asked)
     about = f"{asked.summary}\n\n{_fence(asked.fence, asked.signature)}" if asked.signature else asked.summary
     code = fenced(asked)
     turns = (
         [_request(asked), code, f"What is {name} for?", asked.summary],
         [f"What does {place} do?", about, "Show me its code.", code],
-        [f"Which {where} does this? {asked.summary}", _named(asked), "How is it written?", code],
+        [f"Which {asked.kind} of {asked.path} does this? {asked.summary}", _named(asked), "How is it written?", code]
+        if asked.qualname
+        else [f"What is {place} for?", asked.summary, "How is it written?", code],
     )[variant % CHAT_VARIANTS]
     messages = [
         {"author": "assistant" if number % 2 else "user", "content": content} for number, content in enumerate(turns)
@@ -77,10 +80,10 @@ def fenced(asked: Asked) -> str:
 
 def _request(asked: Asked) -> str:
     lines = [f"Write the code in {asked.language}: {asked.summary}", f"File: {asked.path}"]
-    if asked.qualname:
-        lines.append(f"Name: {asked.qualname}")
-    if asked.signature:
-        lines += ["Signature:", asked.signature]
+    file = PurePosixPath(asked.path)
+    # The same fields in every request (S16), of a file as a whole too.
+    lines.append(f"Name: {asked.qualname or file.name}")
+    lines += ["Signature:", asked.signature or f"module {file.stem}"]
     return "\n".join(lines)
 
 
@@ -88,18 +91,14 @@ def _context(asked: Asked) -> str:
     return f"\nContext:\n{asked.context.rstrip()}" if asked.context else ""
 
 
-def _inside(asked: Asked) -> tuple[str, str, str]:
-    return f"`{asked.qualname}`", f"`{asked.qualname}` in {asked.path}", f"{asked.kind} of {asked.path}"
-
-
-def _module(asked: Asked) -> tuple[str, str, str]:
-    """A file has no name but its path: it is not given away by a question that asks for it."""
-    return "the module", f"the module {asked.path}", "module"
+def _names(asked: Asked) -> tuple[str, str]:
+    """What a chat calls the unit, and with its file; a file has no name but its path."""
+    if asked.kind == "module":
+        return "the module", f"the module {asked.path}"
+    return f"`{asked.qualname}`", f"`{asked.qualname}` in {asked.path}"
 
 
 def _named(asked: Asked) -> str:
-    if asked.kind == "module":
-        return f"That is `{asked.path}`."
     return f"That is `{asked.qualname}`:\n\n{_fence(asked.fence, asked.signature)}"
 
 
