@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from tunesmith.cli import build_app
-from tunesmith.data.codebase import ledger, middles
+from tunesmith.data.codebase import ledger, middles, overlap
 from tunesmith.data.codebase.limits import Limits
 from tunesmith.data.codebase.options import Options
 
@@ -57,6 +57,11 @@ def reasons() -> str:
     return _table(("reason", "what it means"), [(f"`{code}`", text) for code, text in ledger.reasons().items()])
 
 
+def overlaps() -> str:
+    """In what way a row that was taken out gave another one away."""
+    return _table(("how", "what it means"), [(f"`{code}`", text) for code, text in overlap.HOW.items()])
+
+
 def shares() -> str:
     """Of the kinds of holes, with their lengths."""
     rows = [
@@ -94,6 +99,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "reasons": reasons,
+    "overlaps": overlaps,
     "shares": shares,
     "limits": lambda: fields(Limits),
     "build options": lambda: fields(Options),

@@ -208,6 +208,8 @@ def _made(
 
 
 def _refuse_contradictions(repo: str, output: Path, since: str, split: str, evaluation_rows: int | None) -> None:
+    from tunesmith.data.codebase.git import git_folder
+
     _one_of("split", split, SPLITS)
     if split == "time" and not since:
         raise InvalidArgument.of("--split", "time needs --since DATE: files that changed since then are held out")
@@ -216,7 +218,7 @@ def _refuse_contradictions(repo: str, output: Path, since: str, split: str, eval
     if evaluation_rows is not None and 0 < evaluation_rows < 10:
         raise InvalidArgument.of("--evaluation-rows", f"must be 0 (none) or at least 10 (S18), got {evaluation_rows}")
     place = Path(repo)
-    if place.is_dir() and not (place / ".git").exists() and output.resolve().is_relative_to(place.resolve()):
+    if place.is_dir() and git_folder(place) is None and output.resolve().is_relative_to(place.resolve()):
         raise InvalidArgument.of("--output", f"{output} lies in REPO, and the next build would read it; give another")
 
 

@@ -332,6 +332,7 @@ def test_rows_with_tasks_of_a_suite_are_taken_out(made: Made, tmp_path: Path) ->
     [
         (("nowhere", "--output", "out"), "nowhere does not exist"),
         (("shop", "--output", "shop/data"), "lies in REPO"),
+        (("linked", "--output", "linked/data"), "lies in REPO"),
         (("shop", "--output", "full"), "holds something that is no data set"),
         (("shop", "--output", "out", "--split", "time"), "time needs --since"),
         (("shop", "--output", "out", "--since", "2025-01-01"), "give --split time"),
@@ -348,6 +349,8 @@ def test_rows_with_tasks_of_a_suite_are_taken_out(made: Made, tmp_path: Path) ->
 def test_what_cannot_be_built_is_refused_with_a_remedy(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "a.py").write_text("def f(x):\n    return x + 1\n")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".git").write_text("gitdir: ../shop")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     command = [sys.executable, "-m", "tunesmith.cli", "data", "build", *options, "--home", str(tmp_path / "home")]

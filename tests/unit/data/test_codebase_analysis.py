@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.data.codebase.analysis import Cutting, Item, analyse
-from tunesmith.data.codebase.limits import DEFAULT
+from tunesmith.data.codebase.limits import Limits
 
 TWICE = b'''
 try:
@@ -21,7 +21,7 @@ except ImportError:
 
 
 def units_of(data: bytes) -> list[str]:
-    found = analyse(Item("till.py", data, DEFAULT, Cutting(8000, 1200, 0)))
+    found = analyse(Item("till.py", data, Limits(), Cutting(8000, 1200, 0)))
     return [cut.unit for cut in found.cuts if cut.kind == "instruction"]
 
 

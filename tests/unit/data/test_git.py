@@ -139,6 +139,16 @@ def test_folder_without_revisions_takes_none(tmp_path: Path) -> None:
         open_repository(tmp_path, "main")
 
 
+def test_a_linked_worktree_is_a_folder_whose_git_is_not_followed(root: Path, tmp_path: Path) -> None:
+    committed(root, {"a.py": b"1"})
+    git(root, "worktree", "add", "--quiet", str(tmp_path / "linked"), "-b", "two")
+    (tmp_path / "linked" / "new.py").write_bytes(b"2")
+    found = contents(tmp_path / "linked")
+    assert (found["a.py"], found["new.py"]) == (b"1", b"2")
+    with pytest.raises(FailedPrecondition, match=r"a linked worktree or a submodule.*leave --revision out"):
+        open_repository(tmp_path / "linked", "main")
+
+
 def test_objects_of_another_repository_are_not_borrowed(root: Path, tmp_path: Path) -> None:
     committed(root, {"secret.py": b"another team's"})
     thief = tmp_path / "thief"

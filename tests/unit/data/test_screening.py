@@ -8,13 +8,14 @@ import pytest
 
 from tunesmith.data.codebase.languages import language_of
 from tunesmith.data.codebase.limits import Limits
-from tunesmith.data.codebase.screening import REASONS, Screened, screen
+from tunesmith.data.codebase.screening import REASONS, Screened, by_content, by_name
 
 CODE = b'def area(width, height):\n    """Of a rectangle."""\n    return width * height\n'
 
 
-def screened(path: str, data: bytes) -> Screened:
-    return screen(path, data, language_of(path, data))
+def screened(path: str, data: bytes, limits: Limits = Limits()) -> Screened:
+    named = by_name(path, limits.accept)
+    return named if named.reason else by_content(data, language_of(path, data), limits)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +105,4 @@ def test_half_a_character_at_the_end_of_utf_16_is_told() -> None:
 def test_limits_are_what_decides() -> None:
     data = b"let a = 1;" * 300 + b"\n"
     wide = Limits(longest_line=10_000, mean_line=10_000.0)
-    assert screen("a.js", data, language_of("a.js", data), wide) == Screened(data.decode())
+    assert screened("a.js", data, wide) == Screened(data.decode())

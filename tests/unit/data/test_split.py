@@ -22,7 +22,6 @@ from tunesmith.data.codebase.split import (
     Division,
     Example,
     cap,
-    left_out,
     packages_of,
     split,
 )
@@ -134,16 +133,6 @@ def test_caps_hold_and_only_training_is_capped(rows: list[Example], most: int, a
     assert sum(row.authors for row in kept if row.kind == "chat") <= authors
     for before, after in zip(division.places, capped.places, strict=True):
         assert after == before or (before, after) == (TRAINING, "cap")
-
-
-@settings(max_examples=60, deadline=None)
-@given(examples())
-def test_every_example_is_written_or_counted_as_left_out(rows: list[Example]) -> None:
-    division = cap(rows, divided(rows, "path") or split(rows, evaluation_rows=0), training_examples=15, authors=15)
-    written = Counter((r.path, r.kind) for r, p in zip(rows, division.places, strict=True) if p not in LEFT_OUT)
-    for path, kinds in left_out(rows, division).items():
-        written.update({(path, kind): count for kind, count in kinds.items()})
-    assert written == Counter((row.path, row.kind) for row in rows)
 
 
 def counts(rows: Sequence[Example], division: Division, place: str) -> Counter[str]:

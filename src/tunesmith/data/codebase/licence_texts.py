@@ -236,12 +236,6 @@ def _length_of_name(words: list[str]) -> int:
 # Whole texts: opened by a phrase, closed by the next text.
 
 
-class _Opening(NamedTuple):
-    phrase: str
-    licence: str | Callable[[str], str]
-    """Or what tells it by the text from the phrase to the next one."""
-
-
 def _whole_texts(words: str) -> Iterator[_Found]:
     places = list(_openings_in(f" {words} "))
     for index, (place, licence) in enumerate(places):

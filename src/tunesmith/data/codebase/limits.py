@@ -46,9 +46,6 @@ class Limits:
         return repr({**dataclasses.asdict(self), "accept": sorted(self.accept)})
 
 
-DEFAULT = Limits()
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Changes to the limits for the files that a glob fits."""

@@ -21,8 +21,8 @@ from tunesmith.data.shingles import Hashes, distinct, shingles_of
 
 HOW = {
     "same-row": "prompt and answer are those of an evaluation row, but for white space",
-    "same-prompt": "the prompt is, and has ten words",
-    "same-answer": "the answer is, and has ten words",
+    "same-prompt": "the prompt is that of an evaluation row, and has ten words",
+    "same-answer": "an answer is that of an evaluation row, and has ten words",
     "near": "at least 0.7 of the runs of five tokens are common to both rows (Jaccard similarity)",
     "holds-answer": "at least 0.8 of the runs of an evaluation row's answer, which are 20, are in the row",
 }
@@ -73,12 +73,6 @@ class Overlaps(NamedTuple):
 
     overlaps: tuple[Overlap, ...]
     tasks: tuple[Task, ...]
-
-    @property
-    def removed(self) -> frozenset[tuple[str, int]]:
-        """File and line of each row to take out."""
-        given_away = {(found.file, found.row) for found in self.overlaps}
-        return frozenset(given_away | {(found.file, found.row) for found in self.tasks})
 
 
 def written(file: str, line: int, row: Mapping[str, Any]) -> Written:

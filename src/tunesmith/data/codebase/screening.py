@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from tunesmith.data.codebase.languages import Language
-from tunesmith.data.codebase.limits import DEFAULT, Limits
+from tunesmith.data.codebase.limits import Limits
 
 REASONS = {
     "empty": "nothing but white space",
@@ -38,12 +38,6 @@ class Screened(NamedTuple):
     reason: str = ""
     detail: str = ""
     """What of the file gave the reason: a folder, a name, words, a figure."""
-
-
-def screen(path: str, data: bytes, language: Language | None, limits: Limits = DEFAULT) -> Screened:
-    """The text of a file that people wrote in a language that is parsed; line ends as they are, no mark in front."""
-    named = by_name(path, limits.accept)
-    return named if named.reason else by_content(data, language, limits)
 
 
 def by_name(path: str, accepted: frozenset[str]) -> Screened:

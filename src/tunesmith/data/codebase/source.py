@@ -58,15 +58,22 @@ def _local(place: Path, revision: str, history: bool) -> Repository:
         raise NotFound(f"REPO {place} does not exist; give a folder, an archive ({', '.join(ARCHIVES)}) or a URL")
     if git_folder(place) is not None:
         return Git(place, revision or DEFAULT_REVISION)
-    if revision:
-        raise FailedPrecondition(f"{place} is no git repository, so it has no revisions; leave --revision out")
-    if history:
-        raise FailedPrecondition(f"{place} is no git repository, so it has no history; leave --since out")
+    if revision or history:
+        raise _no_git(place, *(("--revision", "revisions") if revision else ("--since", "history")))
     if place.is_dir():
         return Folder(place)
     if not place.name.lower().endswith(ARCHIVES):
         raise InvalidArgument.of("REPO", f"{place} is neither a folder nor an archive ({', '.join(ARCHIVES)})")
     return Zip(place) if place.name.lower().endswith(".zip") else Tar(place)
+
+
+def _no_git(place: Path, option: str, what: str) -> FailedPrecondition:
+    if (place / ".git").is_file():
+        return FailedPrecondition(
+            f"{place} is a linked worktree or a submodule: its .git is a file that leads to another folder, which is "
+            f"not followed; give the repository's own folder, or leave {option} out"
+        )
+    return FailedPrecondition(f"{place} is no git repository, so it has no {what}; leave {option} out")
 
 
 def said_of(place: str, repository: Repository) -> dict[str, str]:

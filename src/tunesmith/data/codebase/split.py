@@ -166,15 +166,6 @@ def cap(
     return division._replace(places=places)
 
 
-def left_out(examples: Sequence[Example], division: Division) -> dict[str, dict[str, int]]:
-    """For each file that lost some: how many examples of each kind are written nowhere."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for example, place in zip(examples, division.places, strict=True):
-        if place in LEFT_OUT:
-            counts[example.path][example.kind] += 1
-    return {path: dict(sorted(counts[path].items())) for path in sorted(counts)}
-
-
 def packages_of(paths: Iterable[str]) -> dict[str, str]:
     """For each file of a repository its package: the nearest folder with a manifest, or else a folder at the top.
 
