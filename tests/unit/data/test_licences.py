@@ -53,6 +53,43 @@ def test_the_nearest_statement_counts_though_it_is_only_a_package_description() 
     assert licensed(texts, "web/src/a.js") == Licence("GPL-3.0-or-later", "web/package.json")
 
 
+INSTALLED = {
+    "lib/net-1.0.dist-info/METADATA": "Name: net\nLicense-Expression: BSD-3-Clause\n\nNet.",
+    "lib/net-1.0.dist-info/RECORD": 'net/__init__.py,sha256=x,1\n"net/a,b.py",,\n../other/a.py,,\n/etc/a.py,,\n',
+}
+
+
+def test_a_file_of_an_installed_package_is_under_what_is_stated_beside_it() -> None:
+    licences = Licences(INSTALLED)
+    for path in ("lib/net/__init__.py", "lib/net/a,b.py"):
+        assert licences.of(path, "") == Licence("BSD-3-Clause", "lib/net-1.0.dist-info/METADATA")
+    assert licences.of("lib/net/__init__.py", "MIT").expression == "MIT"
+    assert licences.of("lib/net/__init__.py", "LicenseRef-BSD").expression == "BSD-3-Clause"
+
+
+def test_a_package_states_nothing_on_files_that_it_does_not_list_or_that_lie_elsewhere() -> None:
+    licences = Licences(INSTALLED)
+    for path in ("lib/net/new.py", "other/a.py", "etc/a.py", "lib/etc/a.py", "lib/other/a.py"):
+        assert licences.of(path, "") == NO_LICENCE
+
+
+def test_a_folder_of_an_installed_package_may_state_another_licence_and_those_above_may_not() -> None:
+    texts = INSTALLED | {"lib/LICENSE": GPL_3}
+    assert licensed(texts, "lib/net/__init__.py").expression == "BSD-3-Clause"
+    assert licensed(texts, "lib/net/new.py").expression == "GPL-3.0-only"
+    assert licensed(texts | {"lib/net/LICENSE": MIT}, "lib/net/__init__.py").expression == "MIT"
+
+
+def test_a_file_that_two_installed_packages_list_is_under_both_licences() -> None:
+    two = {"lib/b.dist-info/METADATA": "Name: b\nLicense: MIT\n", "lib/b.dist-info/RECORD": "net/__init__.py,,\n" * 9}
+    assert licensed(INSTALLED | two, "lib/net/__init__.py").expression == "MIT AND BSD-3-Clause"
+
+
+def test_a_list_of_files_that_is_none_lists_nothing() -> None:
+    texts = INSTALLED | {"lib/net-1.0.dist-info/RECORD": '"' + "x" * 200_000}
+    assert licensed(texts, "lib/net/__init__.py") == NO_LICENCE
+
+
 def test_licence_mit_beside_licence_apache_is_a_choice() -> None:
     texts = {"LICENSE-MIT": MIT, "LICENSE-APACHE": APACHE}
     assert licensed(texts) == Licence("Apache-2.0 OR MIT", "LICENSE-APACHE and LICENSE-MIT")

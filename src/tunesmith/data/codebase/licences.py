@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tunesmith.data.codebase.languages import language_of
 from tunesmith.data.codebase.licence_texts import in_licence, in_text, without_parts
-from tunesmith.data.codebase.package_licences import in_description, is_description
+from tunesmith.data.codebase.package_licences import in_description, is_description, listed_in, lists_files
 from tunesmith.data.codebase.reuse import Annotation, annotations_of
 from tunesmith.data.codebase.spdx import (
     PERMISSIVE,
@@ -39,6 +39,8 @@ class Licence(NamedTuple):
 
 
 NO_LICENCE = Licence(UNKNOWN, "")
+_MOST_PACKAGES = 8
+"""That one file may be of; several list the `__init__.py` of a namespace."""
 
 
 class Licences:
@@ -48,6 +50,8 @@ class Licences:
         self._stated: dict[str, list[_Stated]] = {}
         self._beside: dict[str, str] = {}
         self._annotations: list[Annotation] = []
+        self._installed: dict[str, tuple[str, ...]] = {}
+        """Paths -> folders of the packages' descriptions that list them."""
         self._nearest: dict[str, Licence] = {}
         for path in sorted(texts):
             self._take(path, texts[path])
@@ -62,24 +66,43 @@ class Licences:
         if annotation is not None and annotation.precedence == "aggregate" and stated:
             return Licence(all_of([stated, annotation.expression]), f"{path} and {annotation.source}")
         if stated == SOME_BSD:  # `License: BSD, see LICENSE`
-            return _agreed(Licence(stated, path), self._of_folder(_folder(path)), both=False)
+            return _agreed(Licence(stated, path), self._around(path), both=False)
         if stated:
             return Licence(stated, path)
         if annotation is not None:
             return Licence(annotation.expression, annotation.source)
-        return self._of_folder(_folder(path))
+        return self._around(path)
 
     def _take(self, path: str, text: str) -> None:
         kind = _kind(path)
         if kind == _ANNOTATIONS:
             found = annotations_of(path, text)
             self._annotations = sorted([*self._annotations, *found], key=lambda one: len(one.folder))
+        elif kind == _LIST:
+            for file in listed_in(path, text):
+                known = self._installed.get(file, ())
+                self._installed[file] = (*known, _folder(path))[:_MOST_PACKAGES]
         elif expression := of_licence_file(path, text):
             if kind == _BESIDE:
                 self._beside[path.removesuffix(".license")] = expression
             else:
                 folder = _folder(_folder(path)) if kind == _TEXT else _folder(path)
                 self._stated.setdefault(folder, []).append(_Stated(path, expression, kind))
+
+    def _around(self, path: str) -> Licence:
+        """Of a file that states nothing itself."""
+        return self._of_package(path) or self._of_folder(_folder(path))
+
+    def _of_package(self, path: str) -> Licence | None:
+        """Of the installed one that lists the file, and lies beside it; what a folder of its own states is nearer."""
+        described = [one for one in self._installed.get(path, ()) if one in self._stated]
+        folder = _folder(path)
+        while described and folder and len(folder) > len(_folder(described[0])):
+            if folder in self._stated:
+                return None
+            folder = _folder(folder)
+        found = list(map(self._of_folder, described))
+        return Licence(all_of(one.expression for one in found), _places(one.source for one in found)) if found else None
 
     def _of_folder(self, folder: str) -> Licence:
         """Of the nearest folder upwards that states one."""
@@ -127,6 +150,8 @@ _TEXT = "text"
 _DESCRIPTION = "description"
 _ANNOTATIONS = "annotations"
 _BESIDE = "beside"
+_LIST = "list"
+"""The list of an installed package's files."""
 _PAGE_CHARACTERS = 200_000
 
 
@@ -137,6 +162,8 @@ def _kind(path: str) -> str:
         return _ANNOTATIONS
     if is_description(path):
         return _DESCRIPTION
+    if lists_files(path):
+        return _LIST
     if path.endswith(".license") and len(name) > len(".license"):
         return _BESIDE
     if _OTHERS.search(name) or not _is_prose(name):

@@ -7,6 +7,7 @@ XML parser, no code run.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import tomllib
@@ -35,6 +36,26 @@ def in_description(path: str, text: str) -> str:
     """What the description of a package states."""
     read = _reader(path)
     return read(text) if read is not None else ""
+
+
+def lists_files(path: str) -> bool:
+    """Whether the files of an installed Python package are listed there, by the name."""
+    place = PurePosixPath(path)
+    return place.name == "RECORD" and place.parent.name.endswith(".dist-info")
+
+
+def listed_in(path: str, text: str) -> set[str]:
+    """The paths of the files that are listed, but for those outside of the folder that the package lies in.
+
+    Source: the core metadata of Python, recording installed projects.
+    """
+    folder = path.rpartition("/")[0].rpartition("/")[0]
+    try:
+        names = [line[0] for line in csv.reader(text.splitlines()) if line]
+    except csv.Error:
+        return set()
+    inside = f"{folder}/" if folder else ""
+    return {inside + name for name in names if not name.startswith("/") and ".." not in name.split("/")}
 
 
 def _reader(path: str) -> Callable[[str], str] | None:
