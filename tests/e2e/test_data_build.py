@@ -333,7 +333,9 @@ def test_rows_with_tasks_of_a_suite_are_taken_out(made: Made, tmp_path: Path) ->
         (("nowhere", "--output", "out"), "nowhere does not exist"),
         (("shop", "--output", "shop/data"), "lies in REPO"),
         (("linked", "--output", "linked/data"), "lies in REPO"),
-        (("shop", "--output", "full"), "holds something that is no data set"),
+        (("shop", "--output", "full"), "holds thesis.txt, which no build wrote"),
+        (("shop", "--output", "other"), "holds manifest.json, which no build wrote"),
+        (("shop", "--output", "added"), "holds notes.txt, which no build wrote"),
         (("shop", "--output", "out", "--split", "time"), "time needs --since"),
         (("shop", "--output", "out", "--since", "2025-01-01"), "give --split time"),
         (("shop", "--output", "out", "--evaluation-rows", "5"), "at least 10"),
@@ -353,9 +355,13 @@ def test_what_cannot_be_built_is_refused_with_a_remedy(tmp_path: Path, options: 
     (tmp_path / "linked" / ".git").write_text("gitdir: ../shop")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
+    for name, manifest in (("other", '["tunesmith"]'), ("added", '{"tunesmith": "1", "files": {}}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(manifest)
+    (tmp_path / "added" / "notes.txt").write_text("mine")
     command = [sys.executable, "-m", "tunesmith.cli", "data", "build", *options, "--home", str(tmp_path / "home")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
     assert done.returncode == 2, done.stderr
     assert said in " ".join(done.stderr.split())
-    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+    assert all((tmp_path / name).read_text() == "mine" for name in ("full/thesis.txt", "added/notes.txt"))
     assert not (tmp_path / "out").exists()

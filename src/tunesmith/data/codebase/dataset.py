@@ -41,7 +41,7 @@ from tunesmith.data.codebase.rows import Chosen, Making, Row
 from tunesmith.data.codebase.screening import decoded
 from tunesmith.data.codebase.spdx import Policy, policy_of, reason_of
 from tunesmith.data.codebase.survey import File, Surveyed, Tell, survey
-from tunesmith.errors import FailedPrecondition, Internal
+from tunesmith.errors import DataLoss, FailedPrecondition, Internal
 
 FORMAT = 1
 """Of the folder; raised when a file of it changes its meaning."""
@@ -132,13 +132,23 @@ def build(
 
 
 def _refuse_occupied(output: Path) -> None:
-    """An earlier build may be replaced, and nothing else."""
-    if output.is_dir() and any(output.iterdir()):
-        manifest = output / folder.MANIFEST
-        if not manifest.is_file() or "tunesmith" not in folder.read_json(manifest):
-            raise FailedPrecondition(f"--output {output} holds something that is no data set; give a new folder")
-    elif output.exists() and not output.is_dir():
+    """An earlier build may be replaced, and nothing else: the folder is deleted with all that is in it."""
+    if output.exists() and not output.is_dir():
         raise FailedPrecondition(f"--output {output} is a file; give a folder")
+    found = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if others := sorted(found - _written_by_build(output)):
+        raise FailedPrecondition(f"--output {output} holds {others[0]}, which no build wrote; give a new folder")
+
+
+def _written_by_build(output: Path) -> set[str]:
+    """The files of an earlier build, by its manifest; none if there is no such one."""
+    manifest = output / folder.MANIFEST
+    try:
+        said = folder.read_json(manifest) if manifest.is_file() else None
+    except DataLoss:
+        return set()
+    files = said.get("files") if isinstance(said, dict) and "tunesmith" in said else None
+    return {folder.MANIFEST, *files} if isinstance(files, dict) else set()
 
 
 def _judge(files: Sequence[File], stated: Licences, policy: Policy) -> None:
