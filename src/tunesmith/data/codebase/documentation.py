@@ -189,8 +189,8 @@ _DIRECTIVE = re.compile(
     rb"|globals? [\w$]+,|noqa\b|type: ?(?:ignore|\S+$)|pragma[: ]|.{0,20}-\*-|(?:en)?coding[:=]|vim?:|vim: |ex: "
     rb"|(?:mypy|pyright|fmt|yapf|isort|ruff|flake8|typed|encoding|frozen_string_literal|warn_indent|cspell) ?[:=]"
     rb"|(?:pylint|pyre|rubocop|shellcheck|swiftlint|scalafmt|scalastyle|ktlint|detekt|bandit)[:\- ]|go:\w|\+build\b"
-    rb"|@flow\b|nolint\b|export [A-Za-z_]\w*$|NOLINT|clang-format|clang-tidy|cppcheck-|IWYU|[LG]COV_|coverity|NOSONAR"
-    rb"|CHECKSTYLE|ReSharper|language=|phpcs|psalm-|:\w+doc:|codespell|region\b\s*$|endregion|\{\{\{|\}\}\})"
+    rb"|Copied from [\w.]+\.\w+|@flow\b|nolint\b|export [A-Za-z_]\w*$|NOLINT|clang-format|clang-tidy|cppcheck-"
+    rb"|IWYU|[LG]COV_|coverity|NOSONAR|CHECKSTYLE|ReSharper|language=|phpcs|psalm-|:\w+doc:|codespell|region\b\s*$|endregion|\{\{\{|\}\}\})"
 )
 _CODE_CHARACTERS = 500
 """Whether a comment is code, its first lines tell."""
@@ -250,7 +250,7 @@ _ABBREVIATED = re.compile(
 """`etc.` ends sentences as often as not: what follows it tells. A letter alone is an initial of a name."""
 _URL = re.compile(r"\bhttps?://\S+")
 _PLACEHOLDER = re.compile(
-    r"(?i)\W*(?:(?:todo|fixme|xxx|hack|deprecated\W*$)\b|(?:[\w-]+ ){0,3}(?:imports|includes)\W*$)"
+    r"(?i)\W*(?:(?:todo|fixme|xxx|hack)\b|deprecated\s*(?:[:.,;]|$)|(?:[\w-]+ ){0,3}(?:imports|includes)\W*$)"
 )
 """What is to be done, or the heading of a part of a file."""
 # Chinese, Japanese, Korean and Thai say in one letter what others say in two, and write words without blanks.
