@@ -44,8 +44,9 @@ def test_a_process_that_hangs_is_ended_and_costs_the_item_it_hung_on() -> None:
 
 def test_a_process_without_memory_costs_the_item_that_took_it(capfd: pytest.CaptureFixture[str]) -> None:
     results = run("starve_at_seven", 70)
-    assert isinstance(results[7][1], Lost)
+    assert results[7][1] == Lost("took too much memory")
     assert results[69][1] == 69
+    assert capfd.readouterr().err == ""
 
 
 def test_a_fault_of_ours_is_raised_with_its_trace() -> None:

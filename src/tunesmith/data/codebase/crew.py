@@ -29,6 +29,11 @@ _WORKER = (sys.executable, "-m", "tunesmith.data.codebase.worker")
 _LENGTH = struct.Struct("<Q")
 
 
+NO_MEMORY = 74
+"""With which a process ends that has no memory left."""
+_SAID = {-9: "took too long, or too much memory", NO_MEMORY: "took too much memory"}
+
+
 class Lost(NamedTuple):
     """An item that no process came back from."""
 
@@ -135,9 +140,7 @@ class Crew:
         with self._lock:
             self._started.remove(process)
         _close(process)
-        return Lost(
-            f"the process that read it ended with {code}" if code != -9 else "took too long, or too much memory"
-        )
+        return Lost(_SAID.get(code, f"the process that read it ended with {code}"))
 
 
 def send(stream: IO[bytes], value: Any) -> None:

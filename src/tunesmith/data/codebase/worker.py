@@ -8,14 +8,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunesmith.data.codebase.crew import receive, send
+from tunesmith.data.codebase.crew import NO_MEMORY, receive, send
 
 MEMORY_BYTES = 3 << 30
 """Of address space. A text of 1 MiB with its tree takes a tenth of it."""
 
 
 def main() -> None:
-    """Does both tasks of a build."""
+    """Does the tasks of a build."""
     from tunesmith.data.codebase.analysis import analyse
     from tunesmith.data.codebase.overlap import compare_share
     from tunesmith.data.codebase.rows import make
@@ -36,8 +36,8 @@ def serve(tasks: Mapping[str, Callable[[Any], Any]]) -> None:
 def _done(task: Callable[[Any], Any], lot: Sequence[Any]) -> list[Any] | Exception:
     try:
         return [task(item) for item in lot]
-    except MemoryError:  # of a file that was made to need much: the lot is tried one by one, then this process ends
-        raise
+    except MemoryError:  # of a file that was made to need much: the lot is tried again one by one, by another process
+        sys.exit(NO_MEMORY)
     except Exception as error:  # noqa: BLE001 - it crosses to the process that asked
         error.add_note(traceback.format_exc())
         return error
