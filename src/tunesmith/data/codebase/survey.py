@@ -33,6 +33,10 @@ Tell = Callable[[str, int, int], None]
 """Told a phase, and how much of how much is done; may raise to stop."""
 _ASKED_FILES = 256
 # Files whose keys are looked up at once.
+_FIRST_SCAN_BYTES = 2 << 20
+# The first scan is small, so that the engine compiles its rules while the crew works; later ones grow.
+_WAITING_BYTES = 2 * BATCH_BYTES
+# Texts that may wait for the engine.
 
 
 @dataclass(slots=True)
@@ -181,7 +185,7 @@ def _analysed(fresh: Iterator[_Read], cache: Cache, crew: Crew) -> list[_Read]:
     with Engine(rules=cache.folder / "rules") as engine, ThreadPoolExecutor(1, "scan") as scanner:
         for lot in _lots(_through(fresh, crew)):
             scans.append((lot, scanner.submit(_scan, engine, lot)))
-            while len(scans) > 1:
+            while scans and (scans[0][1].done() or sum(_bytes(waiting) for waiting, _ in scans) > _WAITING_BYTES):
                 _settle_scanned(*scans.popleft(), cache, again)
         for scanned in scans:
             _settle_scanned(*scanned, cache, again)
@@ -189,17 +193,21 @@ def _analysed(fresh: Iterator[_Read], cache: Cache, crew: Crew) -> list[_Read]:
 
 
 def _lots(analysed: Iterable[tuple[_Read, Analysis]]) -> Iterator[_Lot]:
-    """As many at a time as the engine takes at once."""
+    """In growing numbers, up to what the engine takes at once."""
     lot: _Lot = []
-    held = 0
+    held, full = 0, _FIRST_SCAN_BYTES
     for read, analysis in analysed:
         lot.append((read, analysis))
         held += len(read.item.data)
-        if held >= BATCH_BYTES:
+        if held >= full:
             yield lot
-            lot, held = [], 0
+            lot, held, full = [], 0, min(2 * full, BATCH_BYTES)
     if lot:
         yield lot
+
+
+def _bytes(lot: _Lot) -> int:
+    return sum(len(read.item.data) for read, _ in lot)
 
 
 def _through(fresh: Iterator[_Read], crew: Crew) -> Iterator[tuple[_Read, Analysis]]:
