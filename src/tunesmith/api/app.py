@@ -21,6 +21,7 @@ from tunesmith.api import (
     batch_prediction_jobs,
     board,
     buckets,
+    console,
     document,
     endpoints,
     health,
@@ -29,6 +30,7 @@ from tunesmith.api import (
     operations,
     pipeline_jobs,
     predictions,
+    sessions,
     templates,
     tensorboards,
 )
@@ -60,6 +62,8 @@ ROUTERS = (
     board.router,
     batch_prediction_jobs.router,
     buckets.router,
+    sessions.router,
+    console.router,
 )
 
 
@@ -79,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = open_store(settings)
     app.state.storage = Storage(settings.local_buckets, settings.buckets)
     app.state.forwarding = predictions.open_forwarding()
+    app.state.console = console.read()
     app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)
