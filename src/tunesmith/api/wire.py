@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect
 from tunesmith import catalog, filters, resources
 from tunesmith.errors import Cancelled, InvalidArgument, TunesmithError, Violation
 from tunesmith.instances import WHOLE, whole
-from tunesmith.store import Query
+from tunesmith.store import EVERYWHERE, Query
 
 MAX_BODY_BYTES = 8 << 20
 """A pipeline job with its template has 20 KB."""
@@ -42,6 +42,7 @@ _ESCAPED = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
 """How the characters below get into a JSON text, if they do."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """No database, and no encoder, takes a NUL or half of a surrogate pair."""
+_LIST = re.compile(r"/locations/-/[a-zA-Z]+\Z")
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
@@ -98,7 +99,15 @@ async def check_text(request: Request) -> None:
     if "project" in request.path_params:
         resources.check_project(request.path_params["project"])
     if "location" in request.path_params:
-        resources.check_location(request.path_params["location"])
+        _check_location(request, request.path_params["location"])
+
+
+def _check_location(request: Request, location: str) -> None:
+    """A region; in a list also `-`, which is every region."""
+    if location != EVERYWHERE:
+        resources.check_location(location)
+    elif request.method != "GET" or _LIST.search(request.url.path) is None:
+        raise InvalidArgument.of("location", "`-` stands for every region in lists only; name the one that is meant")
 
 
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:

@@ -19,13 +19,14 @@ from tunesmith.store.claims import Claim, Claims, Ending
 from tunesmith.store.endpoints import DeployedModel, Endpoint
 from tunesmith.store.jobs import HERE, Asked, Event, Job, Jobs, Task
 from tunesmith.store.keys import Key, Keys, NewKey
-from tunesmith.store.listing import Page, Query
+from tunesmith.store.listing import EVERYWHERE, Page, Query
 from tunesmith.store.models import Deployment, Model, Uploaded
 from tunesmith.store.operations import Operation, Operations
 from tunesmith.store.servers import Server, Servers, Wanted, server_of
 from tunesmith.store.tensorboards import BoardPart, NewPart, Point, Tensorboards
 
 __all__ = [
+    "EVERYWHERE",
     "HERE",
     "Asked",
     "BoardPart",

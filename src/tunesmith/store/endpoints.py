@@ -14,7 +14,7 @@ from tunesmith.resources import EndpointName, ModelName
 from tunesmith.store import tables
 from tunesmith.store.claims import Claim, Ending, settle
 from tunesmith.store.jobs import job_row
-from tunesmith.store.listing import Fields, Page, Query, find
+from tunesmith.store.listing import Fields, Page, Query, find, lies_in
 from tunesmith.store.models import FIRST_VERSION, Models, model_name
 
 NEW_MODEL = "0"
@@ -95,10 +95,10 @@ class Endpoints(Models):
             return _read_endpoint(connection, resources.parse_endpoint_name(name))
 
     def list_endpoints(self, project: str, location: str, query: Query) -> Page[Endpoint]:
-        """One page of a project's endpoints in a location."""
-        of_parent = tables.endpoints.c.project == project, tables.endpoints.c.location == location
+        """One page of a project's endpoints in a location, or EVERYWHERE."""
+        of_parent = lies_in(tables.endpoints, project, location)
         with self._reading() as connection:
-            page = find(connection, sa.select(tables.endpoints).where(*of_parent), _FIELDS, query)
+            page = find(connection, sa.select(tables.endpoints).where(of_parent), _FIELDS, query)
             return Page(_as_endpoints(connection, page.rows), page.next_position)
 
     def update_endpoint(self, name: str, values: Mapping[str, Any], *, now_s: float | None = None) -> Endpoint:

@@ -21,7 +21,7 @@ from tunesmith.resources import BatchJobName, JobKind, JobName, JobState, TaskSt
 from tunesmith.spec import TuningPlan
 from tunesmith.store import tables
 from tunesmith.store.database import Database
-from tunesmith.store.listing import Fields, Page, Query, find
+from tunesmith.store.listing import Fields, Page, Query, find, lies_in
 from tunesmith.store.tensorboards import add_job_experiment, forget_job_experiments
 
 _COLUMNS = {
@@ -250,8 +250,8 @@ class Jobs(Database):
         return [_as_job(row, tasks[row.sequence]) for row in rows]
 
     def list_jobs(self, project: str, location: str, query: Query, kind: JobKind = "tuning") -> Page[Job]:
-        """One page of a project's jobs of that kind in a location."""
-        wanted = tables.jobs.c.project == project, tables.jobs.c.location == location, tables.jobs.c.kind == kind
+        """One page of a project's jobs of that kind in a location, or EVERYWHERE."""
+        wanted = lies_in(tables.jobs, project, location), tables.jobs.c.kind == kind
         with self._reading() as connection:
             page = find(connection, sa.select(tables.jobs).where(*wanted), _FIELDS[kind], query)
             tasks = _tasks_of(connection, tables.tasks.c.job.in_([row.sequence for row in page.rows]))

@@ -16,6 +16,8 @@ from tunesmith.errors import InvalidArgument
 from tunesmith.filters import And, Comparison, Filter, Not, Or
 
 T = TypeVar("T")
+EVERYWHERE = "-"
+"""In a location's place: all of them."""
 _ESCAPE = "\\"
 _LABELS = "labels."
 
@@ -51,6 +53,12 @@ class Page(Generic[T]):
 
     rows: Sequence[T]
     next_position: Sequence[Any] = field(default=())
+
+
+def lies_in(table: sa.Table, project: str, location: str) -> Any:
+    """Whether a row is of that project, and of that location unless it is EVERYWHERE."""
+    of_project = table.c.project == project
+    return of_project if location == EVERYWHERE else sa.and_(of_project, table.c.location == location)
 
 
 def find(connection: sa.Connection, select: sa.Select[Any], fields: Fields, query: Query) -> Page[Any]:

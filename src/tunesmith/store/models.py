@@ -21,7 +21,7 @@ from tunesmith.store import tables
 from tunesmith.store.claims import Claim, Ending, settle
 from tunesmith.store.database import Database
 from tunesmith.store.jobs import Job, job_row, update_job
-from tunesmith.store.listing import Fields, Page, Query, find
+from tunesmith.store.listing import Fields, Page, Query, find, lies_in
 
 FIRST_VERSION = "1"
 DEFAULT_ALIAS = "default"
@@ -101,10 +101,10 @@ class Models(Database):
             return self._as_models(connection, rows)
 
     def list_models(self, project: str, location: str, query: Query) -> Page[Model]:
-        """One page of a project's models in a location, each in its default version."""
-        of_parent = tables.models.c.project == project, tables.models.c.location == location
+        """One page of a project's models in a location, or EVERYWHERE, each in its default version."""
+        of_parent = lies_in(tables.models, project, location)
         with self._reading() as connection:
-            page = find(connection, _defaults().where(*of_parent), _FIELDS, query)
+            page = find(connection, _defaults().where(of_parent), _FIELDS, query)
             return Page(self._as_models(connection, page.rows), page.next_position)
 
     def model(self, name: str) -> Model:
