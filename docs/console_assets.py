@@ -68,7 +68,7 @@ def main() -> None:
     VENDOR.mkdir(parents=True, exist_ok=True)
     listed = []
     for package in PACKAGES:
-        print(f"fetching {package.name} {package.version}")
+        sys.stdout.write(f"fetching {package.name} {package.version}\n")
         for name, content in _fetched(package):
             (VENDOR / name).write_bytes(content)
             facts = {"package": package.name, "version": package.version, "licence": package.licence}

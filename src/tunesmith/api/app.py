@@ -25,6 +25,8 @@ from tunesmith.api import (
     document,
     endpoints,
     health,
+    installation,
+    keys,
     model_upload,
     models,
     operations,
@@ -63,6 +65,8 @@ ROUTERS = (
     batch_prediction_jobs.router,
     buckets.router,
     sessions.router,
+    keys.router,
+    installation.router,
     console.router,
 )
 

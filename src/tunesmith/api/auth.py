@@ -65,20 +65,17 @@ def tuner(request: Request, caller: Annotated[Principal, Depends(principal)]) ->
 
 
 def admin(request: Request, caller: Annotated[Principal, Depends(principal)]) -> Principal:
-    """The caller, who may do everything in the project in the path; without one in it, in every project."""
+    """The caller, who is an admin of the project in the path; without one in it, of the caller's own or of all."""
     return _checked(request, caller, "admin")
 
 
 Viewer = Annotated[Principal, Depends(viewer)]
 Tuner = Annotated[Principal, Depends(tuner)]
+Admin = Annotated[Principal, Depends(admin)]
 
 
 def _checked(request: Request, caller: Principal, role: Role) -> Principal:
-    project = request.path_params.get("project")
-    if project is None and role != "admin":
-        caller.check(caller.project, role)
-    else:
-        caller.check(project, role)
+    caller.check(request.path_params.get("project", caller.project), role)
     return caller
 
 

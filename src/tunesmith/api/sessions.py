@@ -11,7 +11,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import __version__
@@ -43,16 +43,21 @@ async def create_session(request: Request, body: Annotated[SignIn, Depends(body_
     """Signs in with a key: the browser gets a cookie that stands for it."""
     auth.refuse_foreign_page(request)
     store: Store = request.app.state.store
-    secret = body.key.strip()
-    made = await run_in_threadpool(store.make_pass, secret, auth.PLACE, time.time() + SESSION_S)
-    if made is None:
+    key = await run_in_threadpool(store.key_of, body.key.strip())
+    if key is None:
         raise Unauthenticated("no key in force has this secret; `tunesmith keys create` makes one")
-    key = await run_in_threadpool(store.key_of, secret)
-    principal = auth.of_key(key) if key is not None else None
-    answer = JSONResponse(_said(True, principal))
-    secure = request.url.scheme == "https"
-    answer.set_cookie(auth.COOKIE, made, path="/", httponly=True, samesite="strict", secure=secure)
+    answer = JSONResponse(_said(True, auth.of_key(key)))
+    await run_in_threadpool(sign_in, request, answer, body.key.strip())
     return answer
+
+
+def sign_in(request: Request, answer: Response, secret: str) -> None:
+    """Gives the browser a cookie that stands for the key of that secret."""
+    store: Store = request.app.state.store
+    made = store.make_pass(secret, auth.PLACE, time.time() + SESSION_S)
+    if made is not None:
+        secure = request.url.scheme == "https"
+        answer.set_cookie(auth.COOKIE, made, path="/", httponly=True, samesite="strict", secure=secure)
 
 
 @router.delete(PATH)

@@ -130,6 +130,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUse:
+    """What jobs make of a pool."""
+
+    used: int
+    """Devices that are held."""
+    running: int
+    """Jobs that hold them."""
+    waiting: int
+    """Jobs in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a client's request for a job says beside the plan."""
 
@@ -263,6 +275,27 @@ class Jobs(Database):
         query = sa.select(*of, sa.func.count()).group_by(*of).order_by(*of)
         with self._reading() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+    def pool_use(self, pool: str) -> PoolUse:
+        """How much of a pool jobs hold, and how many wait for it."""
+        of_pool = tables.jobs.c.pool == pool
+        holding = tables.jobs.c.state.in_(resources.HOLDING)
+        count = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(tables.jobs.c.units), 0)).where(
+            of_pool, holding
+        )
+        queued = sa.select(sa.func.count()).where(of_pool, tables.jobs.c.state == "QUEUED")
+        with self._reading() as connection:
+            running, used = connection.execute(count).one()
+            return PoolUse(int(used), int(running), int(connection.execute(queued).scalar_one()))
+
+    def projects(self) -> list[str]:
+        """Projects that have a job, a model, an endpoint or a key in force."""
+        named = [sa.select(table.c.project) for table in (tables.jobs, tables.models, tables.endpoints)]
+        keys = sa.select(tables.keys.c.project).where(
+            tables.keys.c.revoke_time.is_(None), tables.keys.c.project.is_not(None)
+        )
+        with self._reading() as connection:
+            return sorted(connection.execute(sa.union(*named, keys)).scalars())
 
     def delete_jobs(self, job_ids: Sequence[str], *, now_s: float | None = None) -> list[Job]:
         """Forgets jobs that have come to rest, all or none; what they were. Their folders are the caller's to remove.
