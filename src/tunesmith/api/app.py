@@ -26,6 +26,7 @@ from tunesmith.api import (
     endpoints,
     health,
     installation,
+    job_report,
     keys,
     model_upload,
     models,
@@ -36,6 +37,7 @@ from tunesmith.api import (
     templates,
     tensorboards,
 )
+from tunesmith.api.curves import Curves
 from tunesmith.api.wire import HTTP_STATUS, check_text, error_body
 from tunesmith.errors import (
     FailedPrecondition,
@@ -56,6 +58,7 @@ ROUTERS = (
     health.router,
     templates.router,
     operations.router,
+    job_report.router,
     pipeline_jobs.router,
     models.router,
     model_upload.router,
@@ -88,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.storage = Storage(settings.local_buckets, settings.buckets)
     app.state.forwarding = predictions.open_forwarding()
     app.state.console = console.read()
+    app.state.curves = Curves(settings)
     app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,9 +18,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith import filters, folder, pipeline, resources
-from tunesmith.api import buckets, operations, templates
+from tunesmith.api import buckets, job_progress, operations, templates, watch_place
 from tunesmith.api.auth import Principal, Tuner, Viewer
 from tunesmith.api.tuning_request import PipelineJobBody, understand
+from tunesmith.api.watch_place import Place
 from tunesmith.api.wire import (
     Listing,
     Wire,
@@ -87,7 +89,8 @@ def _create(
     buckets.refuse_closed(request.app.state.storage, caller, data)
     _refuse_without_quota(settings, spec.accelerator_type, asked.asked.units)
     chosen = job_id or resources.new_job_id_of(str(asked.asked.request and asked.asked.request["pipelineName"]))
-    return shown(store.create_job(asked.plan, job_id=chosen, asked=asked.asked), store)
+    made = store.create_job(asked.plan, job_id=chosen, asked=replace(asked.asked, owner=caller.name))
+    return shown(made, request)
 
 
 # Before the plain GET, whose path would match it too.
@@ -97,22 +100,26 @@ def _create(
     responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
 )
 async def watch_pipeline_job(
-    request: Request, caller: Viewer, project: str, location: str, job: str
+    request: Request, caller: Viewer, project: str, location: str, job: str, after: str = "", news: bool = False
 ) -> StreamingResponse:
     """A job as it runs, until it rests.
 
     Events: `state`, `progress` (what the newest attempt does now), `metrics` (a line of metrics.jsonl), `log` (a line).
+    Each has an id: with it in `after`, or in the header Last-Event-ID as browsers send it, one goes on where one was.
+    `news`: leaves out the metrics and the log lines that there are already.
     """
     settings, store = _of(request)
     found = await run_in_threadpool(_job, store, project, location, job)
-    return StreamingResponse(_events(settings, store, found.id), media_type="text/event-stream")
+    seen = watch_place.read(after or request.headers.get("last-event-id", ""))
+    if seen is None:
+        seen = await run_in_threadpool(_present, settings, found) if news else watch_place.Place()
+    return StreamingResponse(_events(settings, store, found.id, seen), media_type="text/event-stream")
 
 
 @router.get(PARENT + "/{job}")
 def get_pipeline_job(request: Request, caller: Viewer, project: str, location: str, job: str) -> JSONResponse:
     """A job, with its tasks."""
-    _, store = _of(request)
-    return JSONResponse(shown(_job(store, project, location, job), store))
+    return JSONResponse(shown(find(request, project, location, job), request))
 
 
 @router.get(PARENT)
@@ -127,7 +134,8 @@ def list_pipeline_jobs(
     _, store = _of(request)
     parent = f"projects/{project}/locations/{location}/pipelineJobs"
     page = store.list_jobs(project, location, listing.query(parent, _filter_value))
-    jobs = [masked(shown(job, store, detail=False), listing.read_mask) for job in page.rows]
+    before = store.queued_before(page.rows)
+    jobs = [masked(shown(job, request, detail=False, before=before), listing.read_mask) for job in page.rows]
     following = listing.token(parent, page.next_position)
     return page_of(present(pipelineJobs=jobs, nextPageToken=following))
 
@@ -181,16 +189,25 @@ def batch_cancel_pipeline_jobs(
 # A job as it goes out.
 
 
-def shown(job: Job, store: Store, *, detail: bool = True) -> dict[str, Any]:
+def shown(
+    job: Job, request: Request, *, detail: bool = True, before: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """The job as Vertex spells it, and in one object of ours what Vertex has no field for.
 
-    Not for what is inside an operation, where clients take no field that they do not know.
+    Not for what is inside an operation, where clients take no field that they do not know. `before`: how many wait
+    before a job, by its id, where it was asked for.
     """
+    _, store = _of(request)
+    places = store.queued_before([job]) if before is None else before
     own = present(
         baseModel=job.plan.base_model,
         reference=job.plan.reference,
+        method=job.plan.spec.tuning_method,
+        owner=job.owner,
         model=job.model,
         error=job.error,
+        queuePosition=places[job.id] + 1 if job.id in places else None,
+        **job_progress.of(job, request.app.state.settings, request.app.state.curves),
         tasks=[present(name=t.name, state=t.state, attempt=t.attempt, error=t.error) for t in job.tasks],
     )
     return {**to_wire(job, store, detail=detail), "tunesmith": own}
@@ -300,6 +317,11 @@ def _of(request: Request) -> tuple[Settings, Store]:
     return request.app.state.settings, request.app.state.store
 
 
+def find(request: Request, project: str, location: str, job_id: str) -> Job:
+    """The project's job of that id in that region; NotFound if it has none."""
+    return _job(request.app.state.store, project, location, job_id)
+
+
 def _job(store: Store, project: str, location: str, job_id: str) -> Job:
     """The project's job of that id in that region; NotFound if it has none."""
     name = JobName(project, location, job_id)
@@ -352,9 +374,8 @@ def _filter_value(field: str, text: str) -> filters.Value:
 # Live.
 
 
-async def _events(settings: Settings, store: Store, job_id: str) -> AsyncIterator[str]:
+async def _events(settings: Settings, store: Store, job_id: str, seen: Place) -> AsyncIterator[str]:
     """What is new of a job, as server-sent events."""
-    seen = _Seen()
     while True:
         try:
             lines = await run_in_threadpool(_news, settings, store, job_id, seen)
@@ -372,44 +393,44 @@ async def _events(settings: Settings, store: Store, job_id: str) -> AsyncIterato
         await asyncio.sleep(WATCH_INTERVAL_S)
 
 
-class _Seen:
-    """How far a watcher has got."""
-
-    def __init__(self) -> None:
-        self.event = 0
-        self.state = ""
-        self.attempt = 0
-        """Of the task that writes metrics, and how far its file has been read."""
-        self.metrics_bytes = 0
-        self.measured = (-1, False)
-        """The last line of metrics: its step, and whether it is the step's evaluation, which follows its training."""
-        self.progress: dict[str, Any] = {}
-        self.log_bytes: dict[str, int] = {}
-
-
-def _news(settings: Settings, store: Store, job_id: str, seen: _Seen) -> list[str]:
+def _news(settings: Settings, store: Store, job_id: str, seen: Place) -> list[str]:
     job = store.job(job_id)
     root = JobFolder(settings.jobs / job.id)
-    lines = []
-    lines += [_event("metrics", line) for line in _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)]
+    found: list[tuple[str, Any]] = []
+    found += [("metrics", line) for line in _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)]
     for task in job.tasks:
         if task.attempt:
+            place = f"{task.name}/{task.attempt}"
             log = root.attempt(task.name, task.attempt).log
-            text, seen.log_bytes[str(log)] = folder.tail_text(log, seen.log_bytes.get(str(log), 0))
-            lines += [_event("log", {"task": task.name, "attempt": task.attempt, "line": line}) for line in text]
+            text, seen.log_bytes[place] = folder.tail_text(log, seen.log_bytes.get(place, 0))
+            found += [("log", {"task": task.name, "attempt": task.attempt, "line": line}) for line in text]
     progress = _progress(job, root)
     if progress != seen.progress:
         seen.progress = progress
-        lines.append(_event("progress", progress))
+        found.append(("progress", progress))
     for event in store.events(job_id, after=seen.event):
         seen.event = event.number
         said = {"task": event.task, "attempt": event.attempt, "state": event.state, "message": event.message}
-        lines.append(_event("state", present(time=timestamp(event.time), **said)))
+        found.append(("state", present(time=timestamp(event.time), **said)))
     seen.state = job.state
-    return lines
+    # One look is one place: whoever has seen a part of it sees the part again.
+    *most, last = found or [("", None)]
+    lines = [_event(kind, data) for kind, data in most]
+    return [*lines, _event(*last, place=watch_place.written(seen))] if found else []
 
 
-def _new_metrics(root: JobFolder, attempt: int, seen: _Seen) -> list[dict[str, Any]]:
+def _present(settings: Settings, job: Job) -> Place:
+    """Where one is who has seen all metrics and log lines, and no state yet."""
+    root, seen = JobFolder(settings.jobs / job.id), Place()
+    _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)
+    for task in job.tasks:
+        log = root.attempt(task.name, task.attempt).log
+        if task.attempt and log.is_file():
+            seen.log_bytes[f"{task.name}/{task.attempt}"] = log.stat().st_size
+    return seen
+
+
+def _new_metrics(root: JobFolder, attempt: int, seen: Place) -> list[dict[str, Any]]:
     """Lines that were not shown yet: an attempt that resumes another has that one's lines in its own file again."""
     if attempt != seen.attempt:
         seen.attempt, seen.metrics_bytes = attempt, 0
@@ -435,6 +456,7 @@ def _progress(job: Job, root: JobFolder) -> dict[str, Any]:
     return {**said, "task": begun[-1].name, "attempt": begun[-1].attempt}
 
 
-def _event(kind: str, data: Any) -> str:
+def _event(kind: str, data: Any, place: str = "") -> str:
     # In ASCII: to some clients more characters end a line than to others.
-    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+    at = f"id: {place}\n" if place else ""
+    return f"event: {kind}\n{at}data: {json.dumps(data)}\n\n"

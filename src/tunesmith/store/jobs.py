@@ -76,6 +76,8 @@ class Job:
     project: str
     location: str
     display_name: str
+    owner: str
+    """Name of the key that submitted it; empty where none was wanted."""
     pool: str
     units: int
     request: Mapping[str, Any]
@@ -130,6 +132,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a task, as it was left."""
+
+    task: str
+    number: int
+    start_time: float
+    end_time: float | None
+    outcome: str | None
+    error: Mapping[str, Any] | None
+    step: int | None
+    """How far it got."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolUse:
     """What jobs make of a pool."""
 
@@ -150,6 +166,8 @@ class Asked:
     display_name: str = ""
     request: Mapping[str, Any] | None = None
     """Parts of the body that are only given back."""
+    owner: str = ""
+    """Name of the key that asks."""
     body_sha256: str = ""
     """Of the body; two requests with one are the same request. Made from the plan's spec if empty."""
     units: int = 0
@@ -220,6 +238,7 @@ class Jobs(Database):
             "state": "QUEUED",
             "wanted": "run",
             "request": dict(asked.request) if asked.request is not None else None,
+            "owner": asked.owner,
             "units": asked.units,
             "create_time": now_s,
             "update_time": now_s,
@@ -287,6 +306,30 @@ class Jobs(Database):
         with self._reading() as connection:
             running, used = connection.execute(count).one()
             return PoolUse(int(used), int(running), int(connection.execute(queued).scalar_one()))
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Every try of every task of a job, in order."""
+        of, tasks = tables.attempts.c, tables.tasks.c
+        columns = tasks.name, of.attempt, of.start_time, of.end_time, of.outcome, of.error, of.step
+        query = (
+            sa.select(*columns)
+            .join(tables.tasks, tasks.number == of.task)
+            .join(tables.jobs, tables.jobs.c.sequence == tasks.job)
+            .where(tables.jobs.c.id == job_id)
+            .order_by(tasks.position, of.attempt)
+        )
+        with self._reading() as connection:
+            return [Attempt(*row) for row in connection.execute(query)]
+
+    def queued_before(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """Of each of them that waits in the queue of its pool, how many wait before it; by the jobs' ids."""
+        places: dict[str, int] = {}
+        for pool in {job.pool for job in jobs if job.state == "QUEUED"}:
+            waiting = sa.select(tables.jobs.c.id).where(tables.jobs.c.pool == pool, tables.jobs.c.state == "QUEUED")
+            with self._reading() as connection:
+                ids = connection.execute(waiting.order_by(tables.jobs.c.sequence)).scalars().all()
+            places |= {job_id: place for place, job_id in enumerate(ids)}
+        return {job.id: places[job.id] for job in jobs if job.id in places}
 
     def projects(self) -> list[str]:
         """Projects that have a job, a model, an endpoint or a key in force."""
@@ -459,6 +502,7 @@ def _as_job(row: Any, tasks: Sequence[Task]) -> Job:
         project=row.project,
         location=row.location,
         display_name=row.display_name,
+        owner=row.owner,
         pool=row.pool,
         units=row.units,
         request=row.request or {},

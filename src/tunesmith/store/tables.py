@@ -24,6 +24,7 @@ jobs = sa.Table(
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("body_sha256", sa.Text, nullable=False),
     sa.Column("request", sa.JSON(none_as_null=True)),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Column("pool", sa.Text, nullable=False),
     sa.Column("units", sa.Integer, nullable=False),
     sa.Column("error", sa.JSON(none_as_null=True)),
