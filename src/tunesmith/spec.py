@@ -25,6 +25,8 @@ Accelerator = Literal["GPU", "TPU"]
 MAX_TRAIN_STEPS = 1_000_000
 MAX_RATE_MULTIPLIER = 100.0
 CONTEXT_TOKENS = {"8k": 8192, "32k": 32_768}
+EVALUATION_ROWS = (10, 250)
+"""S18: the fewest and the most."""
 
 
 class Frozen(BaseModel):

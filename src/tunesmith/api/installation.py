@@ -20,9 +20,8 @@ from tunesmith import __version__, catalog, resources
 from tunesmith.api import templates
 from tunesmith.api.auth import Viewer
 from tunesmith.api.wire import present
-from tunesmith.data.check import Limits
 from tunesmith.settings import Settings
-from tunesmith.spec import CONTEXT_TOKENS, TuningSpec, pool_batch_size
+from tunesmith.spec import CONTEXT_TOKENS, EVALUATION_ROWS, TuningSpec, pool_batch_size
 from tunesmith.store import Store
 
 RECOMMENDED = {"examples": 500, "fewestSteps": 200, "mostSteps": 1000, "sweep": [100, 200, 500]}
@@ -36,7 +35,7 @@ def get_installation(request: Request, caller: Viewer) -> dict[str, Any]:
     """What can be tuned here, on what, with which defaults, and how the installation is."""
     settings: Settings = request.app.state.settings
     store: Store = request.app.state.store
-    usage, limits = shutil.disk_usage(settings.home), Limits()
+    usage = shutil.disk_usage(settings.home)
     return {
         "version": __version__,
         "python": platform.python_version(),
@@ -59,7 +58,7 @@ def get_installation(request: Request, caller: Viewer) -> dict[str, Any]:
             for context, tokens in CONTEXT_TOKENS.items()
         ],
         "recommended": RECOMMENDED,
-        "evaluationRows": {"fewest": limits.least_evaluation, "most": limits.most_evaluation},
+        "evaluationRows": dict(zip(("fewest", "most"), EVALUATION_ROWS, strict=True)),
         "chatEvaluation": settings.chat_evaluation,
     }
 

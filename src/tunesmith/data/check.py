@@ -33,6 +33,7 @@ from tunesmith.data.formats import (
 )
 from tunesmith.data.lines import Problem, RawLine, ReadingLimits, read_lines
 from tunesmith.errors import NotFound
+from tunesmith.spec import EVALUATION_ROWS
 
 Role = Literal["training", "evaluation"]
 
@@ -56,10 +57,8 @@ class Limits:
     """S11: of training examples that are no chats."""
     most_authors: int = 10_000
     """S14, T8: messages of all chat examples together, whatever the number of examples."""
-    least_evaluation: int = 10
-    """S18."""
-    most_evaluation: int = 250
-    """S18."""
+    least_evaluation: int = EVALUATION_ROWS[0]
+    most_evaluation: int = EVALUATION_ROWS[1]
     rows_read: int = 100_000
     """Ten times what is allowed: enough to say by how much a file is too long, and a bound for what is remembered."""
     lines_read: int = 1_000_000

@@ -22,7 +22,7 @@ from sqlalchemy import exc
 from tunesmith.errors import FailedPrecondition, Internal, Unavailable
 from tunesmith.settings import Settings
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The migration that this code is written for."""
 
 BUSY_TIMEOUT_S = 10.0
