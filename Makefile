@@ -15,12 +15,12 @@ DATA := build/networkx
 CODE := $(VENV)/lib/python*/site-packages/networkx
 
 INSTALLED       := $(VENV)/.installed
-SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py)
+SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/browser tests/test_structure.py)
 # What runs on PostgreSQL too.
 STORE           := $(wildcard tests/unit/test_store*.py) tests/unit/test_migrations.py tests/postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help install tune up test check full faults postgresql documented clients bench docs fmt clean
+.PHONY: help install tune up test browser chromium check full faults postgresql documented clients bench docs fmt clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -36,10 +36,19 @@ tune: $(DATA)/manifest.json ## build a data set of NetworkX and tune the embedde
 up: $(INSTALLED) ## start the service on 127.0.0.1:8080
 	@$(BIN)/tunesmith up
 
-test: $(INSTALLED) ## run the tests that every change must pass
+test: $(INSTALLED) chromium ## run the tests that every change must pass
 	@$(BIN)/python -m pytest $(SUITES)
 	@if $(BIN)/python tests/database_server.py; then echo "the store on PostgreSQL ..."; \
 		$(BIN)/python -m pytest --database postgresql $(STORE); else echo "the store was tested on SQLite only"; fi
+
+browser: $(INSTALLED) chromium ## run the tests of the console in Chromium
+	@$(BIN)/python -m pytest tests/browser
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Debian's chromium (once) ..." && \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+		echo "no chromium: the console's tests are skipped; install it with your system's package manager"
 
 postgresql: $(INSTALLED) ## run the store, its migrations and the API on a PostgreSQL server that is started for it
 	@$(BIN)/python tests/database_server.py
