@@ -22,7 +22,7 @@ def jobs(service: Service) -> None:
 
 def test_jobs_appear_by_themselves(console: Console, service: Service, jobs: None) -> None:
     page = console.open("/")
-    expect(page).to_have_url(console.url + "/jobs")
+    expect(page).to_have_url(console.url + "/jobs?project=local")
     expect(page.get_by_role("link", name="Payments, first try")).to_be_visible()
     tune(service, "list-3", "Appeared later")
     expect(page.get_by_role("link", name="Appeared later")).to_be_visible()
