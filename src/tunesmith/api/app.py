@@ -21,6 +21,7 @@ from tunesmith.api import (
     batch_prediction_jobs,
     board,
     buckets,
+    dataset_build_jobs,
     document,
     endpoints,
     health,
@@ -59,6 +60,7 @@ ROUTERS = (
     tensorboards.router,
     board.router,
     batch_prediction_jobs.router,
+    dataset_build_jobs.router,
     buckets.router,
 )
 
