@@ -29,7 +29,7 @@ MEDIAN_FUNCTION_LINES = 10
 # annotations, as well. A name stands for itself and what lies below it.
 ROOT = (
     "errors", "catalog", "spec", "resources", "filters", "storage", "folder", "process", "pipeline", "settings",
-    "model_card", "questions", "instances", "batch", "fingerprint",
+    "model_card", "questions", "instances", "batch", "dataset", "fingerprint",
     "adapter_check",
 )  # fmt: skip
 
@@ -55,18 +55,23 @@ IMPORTS = (
     Row("questions", ("spec",)),
     Row("instances", ("errors", "catalog")),
     Row("batch", ("catalog", "spec")),
+    Row("dataset", ("spec",)),
     Row("adapter_check", ("errors",)),
     Row("fingerprint", ("errors", "catalog", "folder")),
-    Row("store", ("errors", "spec", "batch", "resources", "filters", "pipeline", "settings", "store")),
+    Row("store", ("errors", "spec", "batch", "dataset", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),
-    Row("data", ("errors", "spec", "batch", "catalog", "instances", "storage", "folder", "data")),
+    Row("data", ("errors", "spec", "batch", "dataset", "catalog", "instances", "storage", "folder", "data")),
     Row(
         "engine",
         ("errors", "spec", "batch", "catalog", "instances", "questions", "fingerprint", "storage", "folder", "process",
          "data", "engine"),
     ),
     Row("evals", ("errors", "spec", "folder", "data", "evals")),
-    Row("api", (*ROOT, "store", "data.formats", "data.check", "api")),
+    Row(
+        "api",
+        (*ROOT, "store", "data.formats", "data.check", "data.codebase.options", "data.codebase.client_source",
+         "data.codebase.service_words", "api"),
+    ),
     Row("work", (*ROOT, "store", "work")),
     Row("client", ("errors", "resources")),
     Row("answers", ()),
@@ -76,13 +81,13 @@ IMPORTS = (
     Row("printing", ("errors",)),
     Row(
         "remote",
-        ("errors", "resources", "catalog", "watch", "client", "printing"),
+        ("errors", "resources", "catalog", "watch", "client", "printing", "build_remotely"),
         ("cli", "banner", "flags", "spec", "data"),
     ),
     Row(
         "task",
         ("errors", "folder", "process"),
-        ("catalog", "spec", "batch", "storage", "data", "engine", "evals", "client"),
+        ("catalog", "spec", "batch", "dataset", "storage", "data", "engine", "evals", "client"),
     ),
     Row("up", ("errors", "settings", "foreground"), ("api", "slow_clients")),
     Row("slow_clients", ()),
@@ -94,6 +99,7 @@ IMPORTS = (
     Row("banner", ("errors", "spec", "watch"), ("data", "engine")),
     Row("foreground", ("errors", "folder", "process", "settings", "watch"), ("store", "resources", "work")),
     Row("build_command", ("errors", "printing", "watch", "settings"), ("data",)),
+    Row("build_remotely", ("errors", "resources", "client", "build_command"), ("cli", "data")),
     Row(
         "cli",
         ("errors", "catalog", "folder", "pipeline", "settings", "client", "watch", "printing", "build_command"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SAID_EVERY_S = 10.0
 """Where standard error is no terminal."""
 _SHOWN_REASONS = 12
-SPLITS = ("path", "package", "time")
+NETWORKS = ("public", "private", "any")
 
 
 class Builder(Speaker, Protocol):
@@ -95,7 +95,7 @@ ContextCharactersOption = Annotated[
     ),
 ]
 SuiteOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--suite", metavar="FILE", help="Problems, one a line, of which no row may hold any; may be repeated."
     ),
@@ -119,7 +119,12 @@ def data_build(
     session: Builder,
     repo: Annotated[str, typer.Argument(metavar="REPO", help="A folder, an https or ssh git URL, or an archive.")],
     output: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Folder to make; an earlier build is replaced.")
+        str,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Folder to make; an earlier build is replaced. With --server: gs://BUCKET/FOLDER.",
+        ),
     ],
     revision: RevisionOption = "",
     since: SinceOption = "",
@@ -147,30 +152,29 @@ def data_build(
     Nothing of the repository runs. Secrets are replaced, near copies left out, and nothing that is held out is trained
     on. DIR/report.html shows what was used, what was not, and why; docs/data.md explains every choice.
     """
-    _refuse_contradictions(repo, output, since, split, evaluation_rows)
     options = _options(
         revision=revision,
         since=since,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        rules=_rules(limit or ()),
+        include=include or [],
+        exclude=exclude or [],
+        rules=limit or [],
         licence_policy=licence_policy,
-        kinds=_kinds(kinds),
+        kinds=kinds_of(kinds),
         split_by=split,
         evaluation_rows=evaluation_rows,
         most_rows=max_rows,
         row_characters=row_characters,
         context_characters=context_characters,
-        suites=tuple(map(str, suite or ())),
+        suites=suite or [],
         seed=seed,
     )
-    network = _one_of("network", network, ("public", "private", "any"))
-    access = {"ssh_key": ssh_key, "known_hosts": known_hosts, "certificates": certificates, "network": network}
-    manifest = _made(session, repo, output, options, access, processes or len(os.sched_getaffinity(0)), cache)
+    folder = _folder_of(repo, output)
+    access = _access(ssh_key, known_hosts, certificates, network)
+    manifest = _made(session, repo, folder, options, access, processes or len(os.sched_getaffinity(0)), cache)
     if session.json:
-        session.emit({"folder": str(output), **manifest})
+        session.emit({"folder": str(folder), **manifest})
     else:
-        _show(session, output, manifest)
+        show(session, str(folder), manifest)
 
 
 def _made(
@@ -188,7 +192,7 @@ def _made(
     from tunesmith.data.codebase.source import open_repository, said_of
 
     since = moment(options.since, datetime.now(UTC)) if options.since else None
-    with _progress(sys.stderr) as tell:
+    with progress_on(sys.stderr) as tell:
 
         def fetching(phase: str, share: float) -> None:
             tell(phase, int(100 * share), 100)
@@ -200,60 +204,46 @@ def _made(
                 output,
                 options,
                 since=since,
-                cache_folder=session.settings.home / "cache" if cache else None,
+                cache_folder=session.settings.cache if cache else None,
                 processes=processes,
                 tell=tell,
             )
     return built.manifest
 
 
-def _refuse_contradictions(repo: str, output: Path, since: str, split: str, evaluation_rows: int | None) -> None:
+def _access(ssh_key: Path | None, known_hosts: Path | None, certificates: Path | None, network: str) -> dict[str, Any]:
+    if network not in NETWORKS:
+        raise InvalidArgument.of("--network", f"{network!r} is not known; choose of {', '.join(NETWORKS)}")
+    return {"ssh_key": ssh_key, "known_hosts": known_hosts, "certificates": certificates, "network": network}
+
+
+def _folder_of(repo: str, output: str) -> Path:
     from tunesmith.data.codebase.git import git_folder
 
-    _one_of("split", split, SPLITS)
-    if split == "time" and not since:
-        raise InvalidArgument.of("--split", "time needs --since DATE: files that changed since then are held out")
-    if since and split != "time":
-        raise InvalidArgument.of("--since", "says what is held out by time; give --split time with it")
-    if evaluation_rows is not None and 0 < evaluation_rows < 10:
-        raise InvalidArgument.of("--evaluation-rows", f"must be 0 (none) or at least 10 (S18), got {evaluation_rows}")
-    place = Path(repo)
-    if place.is_dir() and git_folder(place) is None and output.resolve().is_relative_to(place.resolve()):
+    if "://" in output:
+        raise InvalidArgument.of("--output", f"{output!r} is no folder; give one, or --server URL to build there")
+    place, folder = Path(repo), Path(output)
+    if place.is_dir() and git_folder(place) is None and folder.resolve().is_relative_to(place.resolve()):
         raise InvalidArgument.of("--output", f"{output} lies in REPO, and the next build would read it; give another")
+    return folder
 
 
 def _options(**chosen: Any) -> Options:
-    from tunesmith.data.codebase.options import Options
+    from tunesmith.data.codebase.options import options_of
 
-    return Options(**chosen)
-
-
-def _rules(texts: Sequence[str]) -> tuple[Any, ...]:
-    from tunesmith.data.codebase.limits import rule_of
-
-    return tuple(rule_of(rule) for rule in texts)
+    return options_of(chosen, datetime.now(UTC))
 
 
-def _kinds(kinds: str) -> tuple[str, ...]:
-    from tunesmith.data.codebase.options import KINDS
-
-    asked = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    if not asked:
-        raise InvalidArgument.of("--kinds", f"names none; choose of {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in {_one_of("kinds", one, KINDS) for one in asked})
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> Any:
-    if value not in known:
-        raise InvalidArgument.of(f"--{name}", f"{value!r} is not known; choose of {', '.join(known)}")
-    return value
+def kinds_of(text: str) -> list[str]:
+    """What --kinds names."""
+    return [kind.strip() for kind in text.split(",") if kind.strip()]
 
 
 # Progress ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _progress(stream: TextIO) -> Iterator[Callable[[str, int, int], None]]:
+def progress_on(stream: TextIO) -> Iterator[Callable[[str, int, int], None]]:
     """How far the build is: one live line on a terminal, a line now and then anywhere else."""
     if not stream.isatty():
         yield _Lines(stream).tell
@@ -312,7 +302,8 @@ class _Lines:
 # The end -------------------------------------------------------------------------------------------------------
 
 
-def _show(session: Builder, output: Path, manifest: Mapping[str, Any]) -> None:
+def show(session: Builder, output: str, manifest: Mapping[str, Any], server: str = "") -> None:
+    """The figures of a build whose files lie in the folder `output`; with a server, there."""
     counts = manifest["counts"]
     rows = table("rows", "instruction", "fim", "chat", "in all")
     for split in ("training", "evaluation"):
@@ -331,5 +322,6 @@ def _show(session: Builder, output: Path, manifest: Mapping[str, Any]) -> None:
         session.show(text(note))
     if counts["redactions"]:
         session.show(text(f"{sum(counts['redactions'].values()):,} secrets and personal data were replaced"))
-    session.show(text(f"look at {output / 'report.html'}; tune with"))
-    session.show(text(f"  tunesmith tune {output / 'train.jsonl'} --evaluation-data {output / 'evaluation.jsonl'}"))
+    at = f" --server {server}" if server else ""
+    session.show(text(f"look at {output}/report.html; tune with"))
+    session.show(text(f"  tunesmith tune {output}/train.jsonl --evaluation-data {output}/evaluation.jsonl{at}"))

@@ -140,8 +140,8 @@ REMOTE_OPTIONS: Mapping[str, Any] = {
 # Commands that remote.py has too, by their functions here, and why others have no such form.
 REMOTE = frozenset(
     {
-        "tune", "jobs_list", "jobs_show", "jobs_watch", "jobs_cancel", "models_list", "models_show", "models_delete",
-        "predict", "chat",
+        "tune", "data_build", "jobs_list", "jobs_show", "jobs_watch", "jobs_cancel", "models_list", "models_show",
+        "models_delete", "predict", "chat",
     }
 )  # fmt: skip
 ONLY_HERE: Mapping[str, str] = {
@@ -396,7 +396,7 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
     foreground.run(session.settings, job_id, watch.display_on(sys.stderr))
     job = store.job(job_id)
     if job.state == "SUCCEEDED":
-        _say_written(session, job) if job.kind == "batch" else _report(session, job)
+        _report(session, job) if job.kind == "tuning" else _say_written(session, job)
         return
     error = _why(session, job)
     if session.json:
@@ -410,10 +410,11 @@ def _finish(session: Session, store: Store, job_id: str) -> None:
 
 
 def _say_written(session: Session, job: Job) -> None:
-    """Where a batch prediction job has written what it was told."""
+    """Where a job has written its predictions, or its data set."""
     if session.json:
         session.emit(_job_json(session, job))
-    session.show(f"job {job.id} has written its predictions to {job.batch.destination}")
+    what, where = ("predictions", job.batch) if job.kind == "batch" else ("data set", job.dataset)
+    session.show(f"job {job.id} has written its {what} to {where.destination}")
 
 
 def _report(session: Session, job: Job) -> None:
@@ -458,8 +459,8 @@ def _why(session: Session, job: Job) -> TunesmithError:
         return Cancelled(f"job {job.id} was cancelled")
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
     saved = f"saved at step {step}" if step else "nothing was saved yet"
-    if job.kind == "batch":
-        saved = "the answers that it has are kept"
+    if job.kind != "tuning":
+        saved = "the answers that it has are kept" if job.kind == "batch" else "what it knows of files is kept"
     return Cancelled(f"{saved}; go on with: tunesmith jobs resume {job.id}", job=job.id, step=step)
 
 
@@ -522,7 +523,7 @@ def _show_check(session: Session, file: Path, report: Mapping[str, Any]) -> None
 
 
 def jobs_list(session: Session) -> None:
-    """List the jobs, newest first: tuning, and batch predictions."""
+    """List the jobs, newest first: tuning, batch predictions, and builds of data sets."""
     show_jobs(session, [_job_json(session, job) for job in session.store().jobs()])
 
 
@@ -554,16 +555,16 @@ def jobs_resume(session: Session, job_id: JobArgument) -> None:
     store = session.store()
     job = store.resume_job(job_id)
     step = _saved_step(JobFolder(session.settings.jobs / job.id))
-    where = "where it stopped" if job.kind == "batch" else f"from step {step}" if step else "from its beginning"
+    where = "where it stopped" if job.kind != "tuning" else f"from step {step}" if step else "from its beginning"
     session.say(f"job {job.id} goes on {where}")
     _finish(session, store, job.id)
 
 
 def _model_of(job: Job) -> str | None:
     """The model that a tuning job has made, or that a batch prediction job asks."""
-    if job.kind == "tuning":
-        return job.model
-    return job.batch.model.name if job.batch.model else None
+    if job.kind == "batch":
+        return job.batch.model.name if job.batch.model else None
+    return job.model
 
 
 def _job_json(session: Session, job: Job) -> dict[str, Any]:
@@ -574,8 +575,8 @@ def _job_json(session: Session, job: Job) -> dict[str, Any]:
         "display_name": job.display_name,
         "project": job.project,
         "location": job.location,
-        "base_model": job.planned.base_model,
-        "reference": job.planned.reference,
+        "base_model": getattr(job.planned, "base_model", ""),
+        "reference": getattr(job.planned, "reference", ""),
         "model": _model_of(job),
         "error": job.error,
         "create_time": _when(job.create_time),
@@ -985,7 +986,7 @@ def doctor(session: Session) -> None:
 GROUPS: Mapping[str, tuple[str, Mapping[str, Command]]] = {
     "data": ("Look at a data set, or make one of a codebase.", {"check": data_check, "build": data_build}),
     "jobs": (
-        "Jobs of this installation: tuning, and batch predictions.",
+        "Jobs of this installation: tuning, batch predictions, and builds of data sets.",
         {"list": jobs_list, "show": jobs_show, "watch": jobs_watch, "cancel": jobs_cancel, "resume": jobs_resume},
     ),
     "keys": ("Keys of the service's users.", {"create": keys_create, "list": keys_list, "revoke": keys_revoke}),

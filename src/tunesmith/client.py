@@ -51,6 +51,8 @@ IDLE_S = 2.0
 FIRST_WAIT_S = 0.25
 TRIES = 5
 """Waits of 0.25, 0.5, 1 and 2 s between them."""
+LOOK_S = 0.5
+"""Between two looks at a job that says nothing by itself."""
 OUTAGE_S = 120.0
 """How long a watched server may be away: a restart with its migrations."""
 PIECE_BYTES = 1 << 20
@@ -344,6 +346,47 @@ class Client:
 
     def delete_batch_prediction(self, name: str) -> None:
         """Deletes one that has ended; its output stays."""
+        self.finish(self._call("DELETE", f"/v1/{name}"))
+
+    # Data sets of codebases.
+
+    def create_dataset_build(self, body: Mapping[str, Any], *, request_id: str, location: str | None = None) -> Wire:
+        """Submits a DatasetBuildJob. The same request id with the same body is the same job."""
+        path = f"/v1/{self.parent(location)}/datasetBuildJobs"
+        return self._call("POST", path, query={"requestId": request_id}, body=body, repeatable=True)
+
+    def dataset_build(self, name: str) -> Wire:
+        """A job that builds a data set, by its resource name."""
+        return self._call("GET", f"/v1/{name}")
+
+    def dataset_builds(
+        self, *, filter_text: str = "", order_by: str = "", location: str | None = None
+    ) -> Iterator[Wire]:
+        """Those of the project in a region, newest first."""
+        return self._list(f"{self.parent(location)}/datasetBuildJobs", "datasetBuildJobs", filter_text, order_by)
+
+    def watch_dataset_build(self, name: str) -> Iterator[Wire]:
+        """The job as it is now and then, the last time when it has ended; Unavailable as of `watch_job`."""
+        lost_s: float | None = None
+        while True:
+            try:
+                job, lost_s = self.dataset_build(name), None
+            except Unavailable:
+                lost_s = time.monotonic() if lost_s is None else lost_s
+                if not self._was_reached or time.monotonic() > lost_s + OUTAGE_S:
+                    raise
+            else:
+                yield job
+                if job["state"].removeprefix("JOB_STATE_") in resources.RESTING:
+                    return
+            time.sleep(LOOK_S)
+
+    def cancel_dataset_build(self, name: str) -> None:
+        """Asks for its end."""
+        self._call("POST", f"/v1/{name}:cancel", body={}, repeatable=True)
+
+    def delete_dataset_build(self, name: str) -> None:
+        """Deletes one that has ended; its data set stays."""
         self.finish(self._call("DELETE", f"/v1/{name}"))
 
     # Operations.

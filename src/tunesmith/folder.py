@@ -5,7 +5,7 @@ This is the contract between the worker and a task, who share nothing else:
     jobs/<id>/spec.json                  the resolved job (a TuningPlan), written once by the worker
     jobs/<id>/<task>/attempt-<n>/        one try of one task
         task.json STOP TENDED            written by the worker: what to do; "save and leave"; "I look after you"
-        pid log.txt progress.json metrics.jsonl tensorboard/ out/
+        pid log.txt progress.json metrics.jsonl tensorboard/ out/ scratch/
         result.json | error.json         written by the task, the last thing it does
 
 One writer per file. A JSON file is replaced whole (write beside, fsync, rename). A JSONL file only grows, a line
@@ -32,6 +32,8 @@ from typing import Any
 from tunesmith.errors import DataLoss, NotFound
 
 MANIFEST = "manifest.json"
+MARK = "ATTEMPT_FOLDER"
+"""In the environment of all that an attempt starts, however far it has gone from it: the attempt's folder."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -57,6 +59,11 @@ class AttemptFolder:
     @property
     def pid_file(self) -> Path:
         return self.root / "pid"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files, which nobody reads once the attempt has ended."""
+        return self.root / "scratch"
 
     @property
     def log(self) -> Path:

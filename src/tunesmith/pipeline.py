@@ -5,6 +5,8 @@ Task names are the reference product's, since clients look for them (`upload-llm
     validate-dataset -> tune -> evaluate -> upload-llm-model [-> deploy-llm-model]
 
     read-instances -> batch-predict
+
+    build-dataset -> upload-dataset
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ UPLOAD = "upload-llm-model"
 DEPLOY = "deploy-llm-model"
 READ = "read-instances"
 PREDICT = "batch-predict"
+BUILD = "build-dataset"
+SEND = "upload-dataset"
 
 TASKS = (VALIDATE, TUNE, EVALUATE, UPLOAD)
 BATCH_TASKS = (READ, PREDICT)
+DATASET_TASKS = (BUILD, SEND)
 MAX_ATTEMPTS = 3
 
 # Run as a process of its own; the others are done by the worker itself.
-PROCESS_TASKS = frozenset({VALIDATE, TUNE, EVALUATE, READ, PREDICT})
+PROCESS_TASKS = frozenset({VALIDATE, TUNE, EVALUATE, READ, PREDICT, BUILD, SEND})
 
 Outcome = Literal["succeeded", "failed", "cancelled", "paused"]
 Wanted = Literal["run", "pause", "cancel"]

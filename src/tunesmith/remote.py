@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from tunesmith import catalog, resources, watch
+from tunesmith.build_remotely import data_build
 from tunesmith.client import DEFAULT_LOCATION, Client, WatchEvent, Wire, status_error
 from tunesmith.errors import (
     Cancelled,
@@ -454,6 +455,7 @@ def _error_of(status: Wire) -> dict[str, Any]:
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "tune": tune,
+    "data_build": data_build,
     "jobs_list": jobs_list,
     "jobs_show": jobs_show,
     "jobs_watch": jobs_watch,

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from tunesmith.errors import InvalidArgument, Violation
 
 JobState = Literal["QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED", "PAUSED"]
-JobKind = Literal["tuning", "batch"]
+JobKind = Literal["tuning", "batch", "dataset"]
 Role = Literal["viewer", "tuner", "admin"]
 """What a key may do: look; submit, change and predict; everything."""
 TaskState = Literal["NOT_TRIGGERED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
@@ -102,6 +102,17 @@ class BatchJobName(NamedTuple):
 
     def __str__(self) -> str:
         return f"projects/{self.project}/locations/{self.location}/batchPredictionJobs/{self.id}"
+
+
+class DatasetJobName(NamedTuple):
+    """projects/P/locations/L/datasetBuildJobs/N"""
+
+    project: str
+    location: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/datasetBuildJobs/{self.id}"
 
 
 class ModelName(NamedTuple):
@@ -279,6 +290,11 @@ def job_key(project: str, job_id: str) -> str:
 def batch_job_id(project: str, request_id: str) -> str:
     """The id of the one job that this request makes, however often it is sent; a new one for a request without id."""
     return _id_of(f"{project} {request_id}", 0.0, "batch prediction job") if request_id else new_id()
+
+
+def dataset_job_id(project: str, request_id: str) -> str:
+    """As `batch_job_id`, of a job that builds a data set."""
+    return _id_of(f"{project} {request_id}", 0.0, "data set build job") if request_id else new_id()
 
 
 def model_id(key: str, create_time: float) -> str:

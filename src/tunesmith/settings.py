@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from tunesmith.errors import InvalidArgument
 
 # One job of the reference product at a time, on either kind of accelerator (S48, S72).
 DEFAULT_POOLS: Mapping[str, int] = {name: pool.quota_multiple for name, pool in catalog.POOLS.items()}
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Settings:
 
     serving: str = "auto"
     """What computes predictions: vllm, transformers, or auto for vLLM where it is installed beside a CUDA device."""
+
+    git_hosts: tuple[str, ...] = ()
+    """HOST or HOST:PORT of git servers within the own network, from which data sets may be built for clients."""
+    git_ssh_key: Path | None = None
+    """The private key with which ssh URLs of clients are fetched; None: they are refused."""
+    git_known_hosts: Path | None = None
+    """Host keys of ssh servers; None: those that this user's ssh knows."""
+    git_certificates: Path | None = None
+    """PEM of those who sign https servers' certificates; None: this machine's."""
 
     @property
     def database(self) -> Path:
@@ -55,6 +66,10 @@ class Settings:
         return self.home / "buckets"
 
     @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @property
     def servers(self) -> Path:
         return self.home / "servers"
 
@@ -74,6 +89,10 @@ def read_settings(environment: Mapping[str, str], home: Path | None = None) -> S
         buckets=_mapping(environment, "TUNESMITH_BUCKETS", _is_text, "gs://BUCKET to gs://, s3:// or file:// URLs"),
         chat_evaluation=_boolean(environment, "TUNESMITH_CHAT_EVALUATION"),
         serving=_one_of(environment, "TUNESMITH_SERVING", ("auto", "vllm", "transformers")),
+        git_hosts=_hosts(environment, "TUNESMITH_GIT_HOSTS"),
+        git_ssh_key=_file(environment, "TUNESMITH_GIT_SSH_KEY"),
+        git_known_hosts=_file(environment, "TUNESMITH_GIT_KNOWN_HOSTS"),
+        git_certificates=_file(environment, "TUNESMITH_GIT_CERTIFICATES"),
     )
 
 
@@ -94,6 +113,28 @@ def _is_text(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _hosts(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """A JSON list of HOST or HOST:PORT."""
+    text = environment.get(name) or "[]"
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument.of(name, f'not a JSON list such as ["git.example.com"]: {error}') from error
+    if not isinstance(value, list) or not all(isinstance(host, str) and _HOST.fullmatch(host) for host in value):
+        raise InvalidArgument.of(name, f'must be a list of HOST or HOST:PORT, such as ["git.example.com"], got {text}')
+    return tuple(host.lower() for host in value)
+
+
+def _file(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise InvalidArgument.of(name, f"{path} is no file; give the path of one, or leave it out")
+    return path
 
 
 def _boolean(environment: Mapping[str, str], name: str) -> bool:

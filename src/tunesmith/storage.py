@@ -355,6 +355,10 @@ class Storage:
         found = [self.get_bucket(name) for name in legal]
         return [bucket for bucket in found if project is None or bucket.project == project]
 
+    def check_place(self, uri: str) -> None:
+        """NotFound if the bucket of an object that is to be written is not there; other errors as for `draft`."""
+        self.draft(_bucket_uri(parse_uri(uri))).discard()
+
     # Objects.
 
     def stat(self, uri: str, generation: int | None = None) -> ObjectInfo:

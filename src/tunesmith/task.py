@@ -19,18 +19,28 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import folder, process
-from tunesmith.errors import EXIT_DONE, Cancelled, FailedPrecondition, from_exception
+from tunesmith.errors import (
+    EXIT_DONE,
+    Cancelled,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    from_exception,
+)
 from tunesmith.folder import AttemptFolder
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tunesmith.batch import BatchPlan
     from tunesmith.catalog import BaseModel
+    from tunesmith.dataset import DatasetPlan
     from tunesmith.engine.model import Prepared
     from tunesmith.spec import TuningPlan
     from tunesmith.storage import Storage
@@ -40,6 +50,9 @@ log = logging.getLogger(__name__)
 # Part of what made a result, so part of the model's lineage.
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 PROGRESS_INTERVAL_S = 0.25
+STOP_INTERVAL_S = 0.25
+STOP_AGAIN_S = 10.0
+"""Python forgets what is raised while it clears something away. By then a task has cleared away what it had begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,10 @@ class Order:
     """Fields of engine/continuous.py's Limits that differ from the defaults."""
     serving: str = "auto"
     """What computes a served model's answers, as in the settings."""
+    git: Mapping[str, Any] = field(default_factory=dict)
+    """What repositories on servers are fetched with: fields of data/codebase/client_source.py's Reach."""
+    cache: Path | None = None
+    """Where a build of a data set keeps what it has found out about files."""
     untended_s: float | None = None
     """A served model that no worker has looked after for so long leaves; None: it stays."""
 
@@ -138,6 +155,8 @@ def read_order(attempt: AttemptFolder) -> Order:
         models=_path(said, "models"),
         limits=said.get("limits", {}),
         serving=said.get("serving", "auto"),
+        git=said.get("git", {}),
+        cache=_path(said, "cache"),
         untended_s=said.get("untended_s"),
     )
 
@@ -245,6 +264,31 @@ def batch_predict(order: Order) -> dict[str, Any]:
     )
 
 
+def build_dataset(order: Order) -> dict[str, Any]:
+    """Builds the data set of a codebase: one sealed folder."""
+    from tunesmith.data.codebase import job
+
+    with _stopped_anywhere(order.folder):
+        return job.build_dataset(
+            _dataset(order),
+            order.folder,
+            storage=_storage(order),
+            reach=job.reach_of(order.git),
+            cache_folder=order.cache,
+            earlier=order.earlier,
+            on_progress=_progress(order.folder),
+        )
+
+
+def upload_dataset(order: Order) -> dict[str, Any]:
+    """Writes a data set that was built into the bucket."""
+    from tunesmith.data.codebase import job
+
+    built = Path(order.result_of("build-dataset")["dataset"])
+    with _stopped_anywhere(order.folder):
+        return job.upload_dataset(_dataset(order), built, _storage(order), _progress(order.folder))
+
+
 def serve(order: Order) -> dict[str, Any]:
     """Answers requests with a base model and the adapters of models tuned on it, until it is told to stop."""
     from tunesmith.engine import serve
@@ -267,6 +311,8 @@ FUNCTIONS: Mapping[str, TaskFunction] = {
     "evaluate": evaluate,
     "read-instances": read_instances,
     "batch-predict": batch_predict,
+    "build-dataset": build_dataset,
+    "upload-dataset": upload_dataset,
     "serve": serve,
 }
 
@@ -285,6 +331,13 @@ def _batch(order: Order) -> BatchPlan:
     return BatchPlan.model_validate(folder.read_json(order.plan))
 
 
+def _dataset(order: Order) -> DatasetPlan:
+    from tunesmith.dataset import DatasetPlan
+
+    assert order.plan is not None, f"the order of {order.task} names no plan"
+    return DatasetPlan.model_validate(folder.read_json(order.plan))
+
+
 def _storage(order: Order) -> Storage:
     from tunesmith.storage import Storage
 
@@ -297,7 +350,10 @@ def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
     for name in ("dataset", "evaluation_data"):
         uri = getattr(plan.spec, name)
         if uri is not None and "://" in uri:
-            fetched[name] = str(_storage(order).fetch(uri, order.folder.out / "inputs" / name))
+            storage, place = _storage(order), order.folder.out / "inputs" / name
+            fetched[name] = str(storage.fetch(uri, place))
+            with contextlib.suppress(NotFound, PermissionDenied):  # says where a data set that was built comes from
+                storage.fetch(f"{uri.rpartition('/')[0]}/{folder.MANIFEST}", place)
     return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
 
 
@@ -340,6 +396,27 @@ def _progress(attempt: AttemptFolder) -> Callable[..., None]:
             folder.write_json(attempt.progress, {"phase": phase} | {k: v for k, v in counts.items() if v is not None})
 
     return on_progress
+
+
+@contextlib.contextmanager
+def _stopped_anywhere(attempt: AttemptFolder) -> Iterator[None]:
+    """Within, Cancelled comes up wherever the task just is once the attempt is to stop.
+
+    For tasks that are long in other people's code, and lose nothing if they leave it in the middle.
+    """
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        if attempt.stop_requested():
+            signal.setitimer(signal.ITIMER_REAL, STOP_AGAIN_S, STOP_AGAIN_S)
+            raise Cancelled("stopped on request")
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, STOP_INTERVAL_S, STOP_INTERVAL_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ TITLES = {
     pipeline.DEPLOY: "deploying the model",
     pipeline.READ: "reading the instances",
     pipeline.PREDICT: "predicting",
+    pipeline.BUILD: "building the data set",
+    pipeline.SEND: "writing the data set into the bucket",
 }
 
 # Between plain lines that say nothing but how far it is: a log of 12 minutes then has some 70.
@@ -117,7 +119,7 @@ def _phase(said: Mapping[str, Any]) -> str:
 
 def newest_attempt(folder: JobFolder) -> tuple[str, int, AttemptFolder] | None:
     """Task, number and folder of the attempt that was begun last."""
-    for task in reversed((*pipeline.TASKS, *pipeline.BATCH_TASKS)):
+    for task in reversed((*pipeline.TASKS, *pipeline.BATCH_TASKS, *pipeline.DATASET_TASKS)):
         attempts = folder.attempts(task)
         if attempts:
             return task, len(attempts), attempts[-1]

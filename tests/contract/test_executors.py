@@ -14,15 +14,15 @@ import pytest
 
 from tunesmith import folder, process
 from tunesmith.errors import Unavailable
-from tunesmith.folder import AttemptFolder
-from tunesmith.work.executors import MARK, Executor, LocalExecutor, Status, task_environment
+from tunesmith.folder import MARK, AttemptFolder
+from tunesmith.work.executors import Executor, LocalExecutor, Status, task_environment
 
 # A task that takes its attempt as every task does, then does what its task.json says in Python.
 PROGRAM = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
 from tunesmith import task
-from tunesmith.folder import AttemptFolder
+from tunesmith.folder import MARK, AttemptFolder
 attempt = AttemptFolder(Path(sys.argv[1]))
 time.sleep(json.loads(attempt.task_file.read_text()).get("late_s", 0))
 if not task.take(attempt):

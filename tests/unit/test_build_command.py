@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import io
-from typing import get_args
 
-from tunesmith import build_command
-from tunesmith.build_command import SPLITS, data_build
-from tunesmith.data.codebase.options import Options, SplitBy
+import typer
+
+from tunesmith.build_command import data_build, progress_on
+from tunesmith.data.codebase.options import LEAST, Options
 
 CALLED = {"rules": "limit", "split_by": "split", "most_rows": "max_rows", "suites": "suite"}
 """Options by the names that the command has for them, where they differ."""
@@ -23,13 +23,17 @@ def test_the_command_has_every_option_with_its_default() -> None:
         assert default == (None if ours == () else ours), field.name
 
 
-def test_the_command_splits_by_what_the_library_does() -> None:
-    assert get_args(SplitBy) == SPLITS
+def test_the_command_has_the_bounds_of_the_options() -> None:
+    given = inspect.signature(data_build, eval_str=True).parameters
+    for name, least in LEAST.items():
+        said = given[CALLED.get(name, name)].annotation.__metadata__
+        (option,) = [one for one in said if isinstance(one, typer.models.OptionInfo)]
+        assert option.min == least, name
 
 
 def test_where_nobody_watches_each_phase_has_a_line() -> None:
     said = io.StringIO()
-    with build_command._progress(said) as tell:
+    with progress_on(said) as tell:
         for done in range(5):
             tell("reading", done * 1_000_000, 4_000_000)
         tell("writing", 0, 0)

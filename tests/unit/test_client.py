@@ -139,6 +139,27 @@ def test_a_batch_is_repeated_under_the_same_request_id() -> None:
     assert len(script.asked) == 4
 
 
+def test_a_data_set_build_is_repeated_under_the_same_request_id() -> None:
+    script = Script(replied({}), AWAY, None, replied({"name": "n"}))
+    with scripted(script) as url, Client(url) as client:
+        client.job("job")
+        assert client.create_dataset_build({}, request_id="mine") == {"name": "n"}
+    paths = {request.path for request in script.asked[1:]}
+    assert paths == {"/v1/projects/local/locations/us-central1/datasetBuildJobs?requestId=mine"}
+
+
+def test_a_data_set_build_is_watched_until_it_ends_however_often_the_server_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(client_module, "FIRST_WAIT_S", 0.0)
+    states = ["JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_FAILED"]
+    replies = [replied({"state": state}) for state in states]
+    script = Script(replies[0], *[AWAY] * 7, replies[1], None, replies[2])
+    with scripted(script) as url, Client(url) as client:
+        assert [job["state"] for job in client.watch_dataset_build("n")] == states
+
+
 def test_a_repeated_submit_is_one_job_and_another_body_is_refused(client: Client) -> None:
     first = client.create_job(JOB, job_id="mine")
     assert client.create_job(JOB, job_id="mine")["name"] == first["name"]

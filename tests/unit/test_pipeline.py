@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tunesmith.pipeline import (
+    BUILD,
+    DATASET_TASKS,
     EVALUATE,
     MAX_ATTEMPTS,
     PROCESS_TASKS,
+    SEND,
     TASKS,
     TUNE,
     UPLOAD,
@@ -18,6 +21,7 @@ from tunesmith.pipeline import (
     first,
 )
 
+DATASET_SUCCEEDED = {task: Settled(task, "succeeded", False, 1) for task in DATASET_TASKS}
 SUCCEEDED = {task: Settled(task, "succeeded", False, 1) for task in TASKS}
 AGAIN = Settled(TUNE, "failed", True, 1)
 FOR_THE_LAST_TIME = Settled(TUNE, "failed", True, MAX_ATTEMPTS)
@@ -66,3 +70,9 @@ def test_success_all_along_visits_every_task_once() -> None:
         follows = after(SUCCEEDED[follows.task])
     assert visited == list(TASKS)
     assert follows.state == "SUCCEEDED"
+
+
+def test_a_data_set_is_built_then_uploaded() -> None:
+    assert after(DATASET_SUCCEEDED[BUILD], DATASET_TASKS) == Next(SEND, None)
+    assert after(DATASET_SUCCEEDED[SEND], DATASET_TASKS) == Next(None, "SUCCEEDED")
+    assert set(DATASET_TASKS) <= PROCESS_TASKS

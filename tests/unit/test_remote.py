@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from making import make_plan
 from served import Served, finish, served
-from tunesmith import cli, pipeline, remote
+from tunesmith import cli, client, pipeline, remote
 from tunesmith.client import WatchEvent
 from tunesmith.errors import DataLoss
 from tunesmith.folder import JobFolder, write_json
@@ -384,3 +386,72 @@ def test_a_version_is_not_taken_for_its_model(server: Served, job: str, tmp_path
     assert refused.exit_code == 2
     assert "is one version" in refused.stderr
     assert len(server.store.models()) == 1
+
+
+BUILD = ("data", "build")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--ssh-key", "k"), "--ssh-key: a server has its own keys"),
+        (("--known-hosts", "k"), "--known-hosts: a server has its own host keys"),
+        (("--certificates", "k"), "--certificates: a server has its own certificates"),
+        (("--network", "any"), "--network: a server has its own list"),
+        (("--processes", "2"), "--processes: a server takes one for each"),
+        (("--no-cache",), "--no-cache: a server always keeps"),
+        (("--kinds", "poems"), "'poems' is not known"),
+        (("--split", "time", "--since", "2025-01-01"), "--since: shop is sent without its history"),
+        (("--suite", "none.jsonl"), "none.jsonl: no such file"),
+    ],
+)
+def test_what_a_server_cannot_take_of_a_build_is_refused_before_a_job_is_made(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "a.py").write_text("x = 1\n")
+    result = there(server, *BUILD, "shop", "--output", "gs://data/out", *words, home=tmp_path)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert server.store.jobs() == []
+
+
+def test_a_folder_is_no_place_for_what_a_server_builds_and_no_bucket_for_what_is_built_here(
+    server: Served, tmp_path: Path
+) -> None:
+    assert "gs://BUCKET/OBJECT" in there(server, *BUILD, "shop", "--output", "out", home=tmp_path).stderr
+    assert "--server URL" in run(*BUILD, "shop", "--output", "gs://data/out", home=tmp_path).stderr
+
+
+def test_a_build_sends_what_was_chosen_and_ends_as_its_job_does(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LOOK_S", 0.01)
+    (tmp_path / "suite.jsonl").write_text("{}\n")
+    error = {"status": "NOT_FOUND", "message": "there is no such repository", "details": {}}
+
+    def fail() -> None:
+        while not server.store.jobs():
+            time.sleep(0.01)
+        claim = server.store.claim("w", now_s=1.0, lease_s=10.0)
+        assert claim is not None
+        server.store.settle(claim, Ending("failed", error), now_s=2.0)
+
+    chosen = ("--max-rows", "7", "--limit", "a/**: mean_line=50", "--suite", str(tmp_path / "suite.jsonl"))
+    url = "https://example.com/shop.git"
+    with ThreadPoolExecutor(1) as pool:
+        failing = pool.submit(fail)
+        result = there(
+            server, *BUILD, url, "--output", "gs://data/out/", "--revision", "v1", *chosen, "--json", home=tmp_path
+        )
+        failing.result()
+    assert (result.exit_code, json.loads(result.stdout)["error"]["message"]) == (2, "there is no such repository")
+    (job,) = server.store.jobs()
+    assert job.request["codebaseSource"] == {"repository": url, "revision": "v1"}
+    plan = job.dataset
+    assert (plan.options["most_rows"], plan.options["rules"]) == (7, ["a/**: mean_line=50.0"])
+    assert plan.options["suites"][0].endswith("/suite.jsonl")
+    assert plan.destination.startswith("gs://data/out/shop-")
+    listed = json.loads(run("jobs", "list", "--json", home=tmp_path / "there").stdout)["jobs"]
+    assert [(one["kind"], one["state"], one["base_model"]) for one in listed] == [("dataset", "FAILED", "")]

@@ -6,12 +6,14 @@ import errno
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from making import make_plan
 from tunesmith import errors, folder, pipeline, process, task
 from tunesmith.folder import AttemptFolder
 from tunesmith.task import Order
@@ -165,3 +167,59 @@ def test_order_without_a_task_file_is_told(tmp_path: Path) -> None:
     attempt = AttemptFolder(tmp_path).create()
     assert task.main([str(attempt.root)]) == 2
     assert "task.json" in json.loads(attempt.error.read_text())["message"]
+
+
+def test_a_task_that_is_deep_in_other_code_leaves_when_it_is_asked_to(attempt: AttemptFolder) -> None:
+    def function(order: Order) -> dict[str, Any]:
+        with task._stopped_anywhere(order.folder):
+            order.folder.stop_file.touch()
+            threading.Event().wait()  # for ever
+        return {}
+
+    before = signal.getsignal(signal.SIGALRM)
+    code = run(attempt, function)
+    assert (code, folder.read_json(attempt.error)["status"]) == (3, "CANCELLED")
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_stop_that_was_lost_on_the_way_comes_again(attempt: AttemptFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "STOP_AGAIN_S", 0.05)
+    lost = []
+
+    def function(order: Order) -> dict[str, Any]:
+        with task._stopped_anywhere(order.folder):
+            order.folder.stop_file.touch()
+            while len(lost) < 2:
+                try:
+                    threading.Event().wait()
+                except errors.Cancelled:
+                    lost.append(1)
+            threading.Event().wait()
+        return {}
+
+    assert run(attempt, function) == 3
+
+
+def test_the_cache_and_what_git_is_to_use_are_told(attempt: AttemptFolder, tmp_path: Path) -> None:
+    said = folder.read_json(attempt.task_file)
+    folder.write_json(attempt.task_file, {**said, "cache": str(tmp_path / "c"), "git": {"hosts": ["h"]}})
+    orders = []
+    run(attempt, lambda order: orders.append(order) or {})
+    assert (orders[0].cache, orders[0].git) == (tmp_path / "c", {"hosts": ["h"]})
+
+
+def test_a_data_set_of_a_bucket_keeps_what_says_where_it_comes_from(attempt: AttemptFolder, tmp_path: Path) -> None:
+    bucket = tmp_path / "buckets" / "data"
+    for place in ("built", "plain"):
+        (bucket / place).mkdir(parents=True)
+        (bucket / place / "train.jsonl").write_text("{}")
+    (bucket / "built" / folder.MANIFEST).write_text("{}")
+    said = folder.read_json(attempt.task_file)
+    folder.write_json(attempt.task_file, {**said, "local_buckets": str(tmp_path / "buckets")})
+    order = task.read_order(attempt)
+    plan = make_plan(dataset="gs://data/built/train.jsonl", evaluation_data="gs://data/plain/train.jsonl")
+    found = task._with_files(plan, order).spec
+    assert found.evaluation_data is not None
+    beside = [sorted(p.name for p in Path(path).parent.iterdir()) for path in (found.dataset, found.evaluation_data)]
+    assert beside == [[folder.MANIFEST, "train.jsonl"], ["train.jsonl"]]

@@ -68,9 +68,7 @@ def _create(
 ) -> dict[str, Any]:
     settings, store = _of(request)
     _refuse_without_quota(settings)
-    if request_id and not _REQUEST_ID.fullmatch(request_id):
-        text = f"must have at most 128 of a-z, A-Z, 0-9, - and _, got {request_id!r:.80}"
-        raise InvalidArgument.of("requestId", text)
+    check_request_id(request_id)
     job_id = resources.batch_job_id(project, request_id)
     plan, asked = understand(body, raw, project, location, job_id, settings, store)
     buckets.refuse_closed(request.app.state.storage, caller, plan.sources)
@@ -132,6 +130,13 @@ for _version in ("/v1", "/v1beta1"):
         )
 
 
+def check_request_id(request_id: str) -> None:
+    """InvalidArgument unless it is empty, or one that Vertex would take."""
+    if request_id and not _REQUEST_ID.fullmatch(request_id):
+        text = f"must have at most 128 of a-z, A-Z, 0-9, - and _, got {request_id!r:.80}"
+        raise InvalidArgument.of("requestId", text)
+
+
 def _refuse_without_quota(settings: Settings) -> None:
     units, have = catalog.POOLS[POOL].quota_multiple, settings.pools.get(POOL, 0)
     if units > have:
@@ -181,20 +186,21 @@ def _counts(job: Job, settings: Settings) -> dict[str, Any] | None:
     """How many instances are done with, from the newest word of the job's tasks."""
     of_job = JobFolder(settings.jobs / job.id)
     for attempt in reversed(of_job.attempts(pipeline.PREDICT)):
-        result = _said(attempt, "result")
+        result = said_in(attempt, "result")
         if result is not None:
             return result
-        said = _said(attempt, "progress")
+        said = said_in(attempt, "progress")
         if said is not None and "successful" in said:
             return {"successful": said["successful"], "failed": said["failed"], "total": said["steps"]}
     for attempt in reversed(of_job.attempts(pipeline.READ)):
-        read = _said(attempt, "result")
+        read = said_in(attempt, "result")
         if read is not None:
             return {"successful": 0, "failed": read["unreadable"], "total": read["lines"]}
     return None
 
 
-def _said(attempt: AttemptFolder, name: str) -> dict[str, Any] | None:
+def said_in(attempt: AttemptFolder, name: str) -> dict[str, Any] | None:
+    """What an attempt has said of itself in `result` or `progress`; None while it has not."""
     path = attempt.result if name == "result" else attempt.progress
     try:
         found: dict[str, Any] = folder.read_json(path)

@@ -30,7 +30,7 @@ POOL = "GPU"
 MAX_URIS = 1000
 _STATE = "JOB_STATE_"
 _PUBLISHED = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/([^/]+)")
-_INPUT, _OUTPUT = "inputConfig.gcsSource.uris", "outputConfig.gcsDestination.outputUriPrefix"
+_INPUT, OUTPUT = "inputConfig.gcsSource.uris", "outputConfig.gcsDestination.outputUriPrefix"
 _LONGEST_NAME = "prediction.results-00000-of-00000"
 """Of an object in the job's folder (data/batch_output.py): that it has room is known before the hours of predicting."""
 # Parts of a URI that stand for others (data/batch_input.py): an object's own name holds none of them.
@@ -147,13 +147,13 @@ def understand(
 
     raw  the body as it came: its hash tells a repeated request from another one of the same id
     """
-    wrong = [*_wrong_words(body, location), *_not_offered(body), *_wrong_places(body)]
+    wrong = [*wrong_words(body.display_name, body.labels, location), *_not_offered(body), *_wrong_places(body)]
     asks = _model(body, project, location, settings, store)
     drawing = _drawing(body, asks, wrong)
     rows = _rows(body, wrong)
     if not wrong:
         destination = _destination(body, asks.display_name, job_id)
-        wrong += _wrong_uri(_OUTPUT, f"{destination}/{_LONGEST_NAME}")
+        wrong += wrong_uri(OUTPUT, f"{destination}/{_LONGEST_NAME}")
     if wrong:
         raise InvalidArgument.of_all(wrong)
     assert body.input_config.gcs_source is not None
@@ -179,16 +179,17 @@ def understand(
     return BatchRequest(plan, asked)
 
 
-def _wrong_words(body: BatchPredictionJobBody, location: str) -> list[Violation]:
+def wrong_words(display_name: str, labels: Mapping[str, str], location: str) -> list[Violation]:
+    """What is wrong with what a job of any kind is called, and with its region."""
     wrong = []
     if location not in catalog.REGIONS:
         near = catalog.nearest(location, catalog.REGIONS)
         hint = f"did you mean {near}? " if near else ""
         wrong.append(Violation("location", f"{location!r} is not a region; {hint}known: {', '.join(catalog.REGIONS)}"))
-    if not 0 < len(body.display_name) <= models.MAX_NAME:
+    if not 0 < len(display_name) <= models.MAX_NAME:
         wrong.append(Violation("displayName", f"must have 1 to {models.MAX_NAME} characters"))
     try:
-        resources.check_labels(body.labels)
+        resources.check_labels(labels)
     except InvalidArgument as error:
         wrong += error.violations
     return wrong
@@ -228,20 +229,25 @@ def _wrong_places(body: BatchPredictionJobBody) -> list[Violation]:
     if not 0 < len(uris) <= MAX_URIS:
         wrong.append(Violation(_INPUT, f"must be 1 to {MAX_URIS:,} URIs, got {len(uris):,}"))
     for i, uri in enumerate(uris):
-        wrong += _wrong_uri(f"{_INPUT}[{i}]", uri)
+        wrong += wrong_uri(f"{_INPUT}[{i}]", uri)
         if uri in uris[:i]:
             wrong.append(Violation(f"{_INPUT}[{i}]", f"{uri!r} stands there twice; give it once"))
-    if body.output_config.gcs_destination is None:
-        wrong.append(Violation("outputConfig.gcsDestination", "is missing; say where the predictions go"))
-    else:
-        prefix = body.output_config.gcs_destination.output_uri_prefix
-        wrong += _wrong_uri(_OUTPUT, f"{prefix.rstrip('/')}/x" if "://" in prefix else prefix)
-        if _PATTERN.search(prefix):
-            wrong.append(Violation(_OUTPUT, f"must hold none of * ? [ ], got {prefix!r:.200}"))
+    return [*wrong, *wrong_prefix(body.output_config.gcs_destination, "the predictions go")]
+
+
+def wrong_prefix(destination: GcsDestination | None, what: str) -> list[Violation]:
+    """What is wrong with the place below which a job makes its folder. what: that goes there."""
+    if destination is None:
+        return [Violation("outputConfig.gcsDestination", f"is missing; say where {what}")]
+    prefix = destination.output_uri_prefix
+    wrong = wrong_uri(OUTPUT, f"{prefix.rstrip('/')}/x" if "://" in prefix else prefix)
+    if _PATTERN.search(prefix):
+        wrong.append(Violation(OUTPUT, f"must hold none of * ? [ ], got {prefix!r:.200}"))
     return wrong
 
 
-def _wrong_uri(field: str, uri: str) -> list[Violation]:
+def wrong_uri(field: str, uri: str) -> list[Violation]:
+    """What is wrong with an object's URI."""
     try:
         storage.parse_uri(uri)
     except InvalidArgument as error:

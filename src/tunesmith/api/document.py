@@ -120,6 +120,24 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         tunesmith=ANY_OBJECT,
     ),
     "PipelineJobs": _page("pipelineJobs", "PipelineJob"),
+    "DatasetBuildJob": _object(
+        "",
+        name={"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/datasetBuildJobs/[0-9]+$"},
+        displayName=TEXT,
+        labels=LABELS,
+        codebaseSource=_object("repository", repository=TEXT, revision=TEXT, since=TEXT),
+        outputConfig=_object(gcsDestination=_object("outputUriPrefix", outputUriPrefix=TEXT)),
+        options=ANY_OBJECT,
+        state={"enum": [f"JOB_STATE_{state}" for state in resources.JOB_TRANSITIONS if state != "QUEUED"]},
+        error=STATUS,
+        progress=_object("task attempt phase", task=TEXT, attempt=WHOLE, phase=TEXT, done=WHOLE, total=WHOLE),
+        outputInfo={"type": "object", "required": ["gcsOutputDirectory"], "additionalProperties": TEXT},
+        statistics=ANY_OBJECT,
+        startTime=TIME,
+        endTime=TIME,
+        **_TIMES,
+    ),
+    "DatasetBuildJobs": _page("datasetBuildJobs", "DatasetBuildJob"),
     "PublisherModel": _object(
         "name versionId publisherModelTemplate predictSchemata",
         name=TEXT,
@@ -207,6 +225,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
 # Method and path, without the version before it -> the schema of the answer.
 _IN_PROJECT = "/projects/{project}/locations/{location}"
 _JOBS, _MODELS, _ENDPOINTS = (_IN_PROJECT + kind for kind in ("/pipelineJobs", "/models", "/endpoints"))
+_BUILDS = _IN_PROJECT + "/datasetBuildJobs"
 _PUBLISHED = "/publishers/google/models/{model}"
 _TARGETS = (f"{_ENDPOINTS}/{{endpoint}}", _IN_PROJECT + _PUBLISHED)
 ANSWERS: Mapping[str, str] = {
@@ -220,6 +239,11 @@ ANSWERS: Mapping[str, str] = {
     f"delete {_JOBS}/{{job}}": "Operation",
     f"post {_JOBS}:batchDelete": "Operation",
     f"post {_JOBS}:batchCancel": "Operation",
+    f"post {_BUILDS}": "DatasetBuildJob",
+    f"get {_BUILDS}": "DatasetBuildJobs",
+    f"get {_BUILDS}/{{job}}": "DatasetBuildJob",
+    f"post {_BUILDS}/{{job}}:cancel": "Empty",
+    f"delete {_BUILDS}/{{job}}": "Operation",
     f"get {_PUBLISHED}": "PublisherModel",
     f"get {_MODELS}": "Models",
     f"get {_MODELS}/{{model}}:listVersions": "Models",

@@ -25,7 +25,7 @@ from tunesmith.batch import BatchPlan
 from tunesmith.data.lines import RawLine, ReadingLimits, read_lines
 from tunesmith.errors import InvalidArgument, NotFound, Violation
 from tunesmith.instances import conversation_of
-from tunesmith.storage import MAX_PAGE, Storage, Uri, parse_uri
+from tunesmith.storage import MAX_PAGE, Storage, Uri
 
 SOURCES = "sources.json"
 MAX_SOURCES = 10_000
@@ -69,9 +69,8 @@ def file_name(number: int) -> str:
 
 def _refuse_without_bucket(plan: BatchPlan, storage: Storage) -> None:
     """Now, and not after hours of predicting: NotFound if the bucket of the results is not there."""
-    uri = parse_uri(f"{plan.destination}/x")
     try:
-        storage.draft(f"{uri.scheme}://{uri.bucket}").discard()
+        storage.check_place(f"{plan.destination}/x")
     except NotFound as error:
         raise NotFound(f"outputConfig.gcsDestination.outputUriPrefix: {error.message}", uri=plan.destination) from error
 

@@ -15,9 +15,10 @@ from sqlalchemy import exc
 
 from tunesmith import pipeline, resources
 from tunesmith.batch import BatchPlan
+from tunesmith.dataset import DatasetPlan
 from tunesmith.errors import AlreadyExists, FailedPrecondition, NotFound
 from tunesmith.pipeline import Wanted
-from tunesmith.resources import BatchJobName, JobKind, JobName, JobState, TaskState
+from tunesmith.resources import BatchJobName, DatasetJobName, JobKind, JobName, JobState, TaskState
 from tunesmith.spec import TuningPlan
 from tunesmith.store import tables
 from tunesmith.store.database import Database
@@ -32,19 +33,27 @@ _COLUMNS = {
     "start_time": tables.jobs.c.start_time,
     "end_time": tables.jobs.c.end_time,
 }
-_OF_TUNING = {
+_OF_TUNING: Mapping[str, Any] = {
     "pipeline_name": tables.jobs.c.request["pipelineName"].as_string(),
     "template_uri": tables.jobs.c.request["templateUri"].as_string(),
     "state": tables.jobs.c.state,
 }
-_OF_BATCH = {
+# Clients are told that such a job waits by one word, whatever it waits for.
+_STATE = sa.case((tables.jobs.c.state == "QUEUED", "PENDING"), else_=tables.jobs.c.state)
+_OF_BATCH: Mapping[str, Any] = {
     "model_display_name": tables.jobs.c.request["modelDisplayName"].as_string(),
-    # Clients are told that a job waits by one word, whatever it waits for.
-    "state": sa.case((tables.jobs.c.state == "QUEUED", "PENDING"), else_=tables.jobs.c.state),
+    "state": _STATE,
 }
+_OF_DATASET: Mapping[str, Any] = {
+    "repository": tables.jobs.c.request[("codebaseSource", "repository")].as_string(),
+    "state": _STATE,
+}
+_OF_KIND: Mapping[JobKind, Mapping[str, Any]] = {"tuning": _OF_TUNING, "batch": _OF_BATCH, "dataset": _OF_DATASET}
+_NAMES = {"tuning": JobName, "batch": BatchJobName, "dataset": DatasetJobName}
+_PLANS: Mapping[JobKind, Any] = {"tuning": TuningPlan, "batch": BatchPlan, "dataset": DatasetPlan}
 _FIELDS: Mapping[JobKind, Fields] = {
     kind: Fields(key=tables.jobs.c.sequence, columns={**_COLUMNS, **own}, labels=tables.job_labels)
-    for kind, own in cast(Mapping[JobKind, Any], {"tuning": _OF_TUNING, "batch": _OF_BATCH}).items()
+    for kind, own in _OF_KIND.items()
 }
 
 
@@ -85,7 +94,7 @@ class Job:
     state: JobState
     wanted: Wanted
     """What was asked for and has not happened yet: `pause` or `cancel`; else `run`."""
-    planned: TuningPlan | BatchPlan
+    planned: TuningPlan | BatchPlan | DatasetPlan
     """By the job's kind."""
     error: Mapping[str, Any] | None
     model: str | None
@@ -99,8 +108,7 @@ class Job:
     @property
     def name(self) -> str:
         """The resource name."""
-        of_kind = JobName if self.kind == "tuning" else BatchJobName
-        return str(of_kind(self.project, self.location, self.job_id))
+        return str(_NAMES[self.kind](self.project, self.location, self.job_id))
 
     @property
     def plan(self) -> TuningPlan:
@@ -112,6 +120,12 @@ class Job:
     def batch(self) -> BatchPlan:
         """Of a batch prediction job."""
         assert isinstance(self.planned, BatchPlan), f"{self.id} is no batch prediction job"
+        return self.planned
+
+    @property
+    def dataset(self) -> DatasetPlan:
+        """Of a job that builds a data set."""
+        assert isinstance(self.planned, DatasetPlan), f"{self.id} builds no data set"
         return self.planned
 
     def task(self, name: str) -> Task:
@@ -229,6 +243,22 @@ class Jobs(Database):
             "pool": pool,
         }
         return self._create(values, pipeline.BATCH_TASKS, asked, self._now(now_s))
+
+    def create_dataset_job(
+        self, plan: DatasetPlan, *, project: str, job_id: str, asked: Asked, now_s: float | None = None
+    ) -> Job:
+        """A new job that builds a data set, QUEUED; or the one of that id. AlreadyExists as `create_job`."""
+        values = {
+            "kind": "dataset",
+            "project": project,
+            "location": asked.location,
+            "job_id": job_id,
+            "display_name": asked.display_name,
+            "plan": plan.model_dump(mode="json"),
+            "body_sha256": asked.body_sha256,
+            "pool": "",
+        }
+        return self._create(values, pipeline.DATASET_TASKS, asked, self._now(now_s))
 
     def _create(self, values: Mapping[str, Any], tasks: Sequence[str], asked: Asked, now_s: float) -> Job:
         """The job of these values, or the one of its id that the same request has made before."""
@@ -494,7 +524,6 @@ def _tasks_of(connection: sa.Connection, wanted: Any) -> Mapping[int, list[Task]
 
 
 def _as_job(row: Any, tasks: Sequence[Task]) -> Job:
-    plan = TuningPlan if row.kind == "tuning" else BatchPlan
     return Job(
         kind=row.kind,
         id=row.id,
@@ -508,7 +537,7 @@ def _as_job(row: Any, tasks: Sequence[Task]) -> Job:
         request=row.request or {},
         state=row.state,
         wanted=row.wanted,
-        planned=plan.model_validate(row.plan),
+        planned=_PLANS[row.kind].model_validate(row.plan),
         error=row.error,
         model=row.model,
         create_time=row.create_time,

@@ -24,12 +24,9 @@ from typing import Literal, Protocol
 
 from tunesmith import folder, process
 from tunesmith.errors import EXIT_DONE, DataLoss, NotFound, Unavailable
-from tunesmith.folder import AttemptFolder
+from tunesmith.folder import MARK, AttemptFolder
 
 log = logging.getLogger(__name__)
-
-MARK = "ATTEMPT_FOLDER"
-"""In the environment of everything that an attempt starts, so that a child is found whatever session it has made."""
 
 _POLL_S = 0.02
 _KILL_LIMIT_S = 10.0

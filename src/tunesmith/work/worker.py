@@ -257,6 +257,9 @@ class Worker:
             "serving": self.settings.serving,
             "local_buckets": str(self.settings.local_buckets),
             "buckets": dict(self.settings.buckets),
+            "git": _git_of(self.settings),
+            # Of each project its own: how long a build takes must not tell what code another project has.
+            "cache": str(self.settings.cache / "projects" / job.project),
             "inputs": {
                 t.name: str(of_job.attempt(t.name, t.attempt).root) for t in job.tasks if t.state == "SUCCEEDED"
             },
@@ -459,6 +462,16 @@ class _Deployment:
 
     def error_of(self, watch: Watch, status: Status) -> TunesmithError | None:
         return None
+
+
+def _git_of(settings: Settings) -> dict[str, Any]:
+    """What repositories on servers are fetched with, for a task.json."""
+    paths = {
+        "ssh_key": settings.git_ssh_key,
+        "known_hosts": settings.git_known_hosts,
+        "certificates": settings.git_certificates,
+    }
+    return {"hosts": list(settings.git_hosts), **{name: str(path) for name, path in paths.items() if path}}
 
 
 def _unexplained(where: str, attempt: AttemptFolder, status: Status) -> TunesmithError:

@@ -16,6 +16,7 @@ from tunesmith.resources import Role
 from tunesmith.settings import Settings
 from tunesmith.store import Asked, Store
 from unit.api.test_batch_prediction_jobs import BODY as BATCH
+from unit.api.test_dataset_build_jobs import BODY as BUILD
 from unit.api.test_tensorboards import JOB as TUNING
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/templates/")
@@ -69,7 +70,9 @@ def test_no_cut_of_a_jobs_key_opens_another_projects_job(client: TestClient, min
     region = "us-central1"
     store.create_job(make_plan(project="a.b"), job_id="tune-1", asked=Asked(location=region))
     made = client.post(f"/v1/projects/a.b/locations/{region}/batchPredictionJobs", json=BATCH).json()
+    build = client.post(f"/v1/projects/a.b/locations/{region}/datasetBuildJobs", json=BUILD).json()
     jobs = {"pipelineJobs": "tune-1", "batchPredictionJobs": made["name"].rpartition("/")[2]}
+    jobs["datasetBuildJobs"] = build["name"].rpartition("/")[2]
     mine_alone = key(client, "admin", mine)
     for kind, job_id in jobs.items():
         cut = resources.job_key("a.b", job_id).removeprefix("" if mine == "local" else f"{mine}.")
@@ -136,18 +139,26 @@ def test_no_uri_opens_the_bucket_of_another_project(client: TestClient, scheme: 
         changed = {"model": "publishers/google/models/code-bison@002", **places_of_batch(source, place)}
         return "batchPredictionJobs", {**BATCH, **changed}
 
+    def build(source: str, place: str, suite: str) -> tuple[str, dict[str, Any]]:
+        destination = {"gcsDestination": {"outputUriPrefix": place}}
+        said = {"codebaseSource": {"repository": source}, "outputConfig": destination, "options": {"suites": [suite]}}
+        return "datasetBuildJobs", {**BUILD, **said}
+
     def upload(place: str) -> tuple[str, dict[str, Any]]:
         return "models:upload", {"model": {"displayName": "m", "artifactUri": place}}
 
     refused = [
         tuning(f"{foreign}/d.jsonl", f"{own}/e.jsonl"), tuning(f"{own}/d.jsonl", f"{foreign}/e.jsonl"),
+        build(f"{foreign}/a.zip", own, f"{own}/s"), build(f"{foreign}/a/", own, f"{own}/s"),
+        build(f"{own}/a.zip", foreign, f"{own}/s"), build(f"{own}/a.zip", own, f"{foreign}/s"),
         batch(f"{foreign}/*.jsonl", f"{own}/out"), batch(f"{own}/b.jsonl", foreign), upload(f"{foreign}/adapter"),
     ]  # fmt: skip
     for path, body in refused:
         answer = client.post(f"{MINE}/{path}", json=body, headers=mine)
         assert (answer.status_code, answer.json()["error"]["status"]) == (403, "PERMISSION_DENIED"), answer.text
         assert f"{foreign}" in answer.json()["error"]["message"]
-    for path, body in (tuning(f"{own}/d.jsonl", f"{own}/e.jsonl"), batch(f"{own}/b.jsonl", own)):
+    allowed = [tuning(f"{own}/d.jsonl", f"{own}/e.jsonl"), batch(f"{own}/b.jsonl", own)]
+    for path, body in [*allowed, build(f"{own}/a.zip", own, f"{own}/s")]:
         assert client.post(f"{MINE}/{path}", json=body, headers=mine).status_code == 200
     nobodys = client.post(f"{MINE}/pipelineJobs", json=tuning(f"{scheme}://to-come/d", f"{own}/e")[1], headers=mine)
     assert nobodys.json()["error"]["status"] == "NOT_FOUND", nobodys.text

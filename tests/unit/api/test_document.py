@@ -40,6 +40,12 @@ BATCH = {
     "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://bucket/out"}},
 }
 
+BUILD = {
+    "displayName": "b",
+    "codebaseSource": {"repository": "gs://bucket/shop.zip"},
+    "outputConfig": {"gcsDestination": {"outputUriPrefix": "gs://bucket/out"}},
+}
+
 # A text that the document allows may be no filter, no time, no URI of a data set for all that: it may be refused.
 LEFT_OUT = {"positive_data_acceptance", "ignored_auth", "unsupported_method"}
 
@@ -79,6 +85,7 @@ def make_known(api: Api) -> Mapping[str, str]:
         client.post("/upload/storage/v1/b/bucket/o?uploadType=media&name=object", content=b"x")
         made = client.post(f"{PARENT}/endpoints", json={"displayName": "e"}).json()
         batch = client.post(f"{PARENT}/batchPredictionJobs", json=BATCH).json()
+        build = client.post(f"{PARENT}/datasetBuildJobs", json=BUILD).json()
         board = client.post(f"{PARENT}/tensorboards", json={"displayName": "b"}).json()["response"]["name"]
         run = f"{board}/experiments/e/runs/r"
         for path, own in (
@@ -97,6 +104,7 @@ def make_known(api: Api) -> Mapping[str, str]:
         "operation": made["name"].rpartition("/")[2],
         "evaluation": "1",
         "batch": batch["name"].rpartition("/")[2],
+        "build": build["name"].rpartition("/")[2],
         "tensorboard": board.rpartition("/")[2],
         "experiment": "e",
         "run": "r",
@@ -120,6 +128,8 @@ def test_answers_are_as_documented(api: Api, method: str, path: str, kind: str) 
         known = make_known(api)
         if "batchPredictionJobs" in path:
             known = {**known, "job": known["batch"]}
+        if "datasetBuildJobs" in path:
+            known = {**known, "job": known["build"]}
         fixed = {name: known[name] for name in names(path) if name in known}
 
     @hypothesis.given(case=operation.as_strategy(mode, path_parameters=fixed))

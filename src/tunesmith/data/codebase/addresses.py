@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Collection
 from typing import Literal, NamedTuple
 
 from tunesmith.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
@@ -76,6 +77,12 @@ def is_address(place: str) -> bool:
     return _FORM.match(place) is not None
 
 
+def is_literal(address: Address) -> bool:
+    """Whether the host is an IP address, or a name of this machine: no name server is asked for it."""
+    host = address.host.lower().rstrip(".")
+    return host == "localhost" or host.endswith(".localhost") or ":" in host or host.replace(".", "").isdigit()
+
+
 def address_of(place: str) -> Address:
     """InvalidArgument where it is none that can be fetched from."""
     form = _FORM.match(place)
@@ -95,11 +102,14 @@ def address_of(place: str) -> Address:
     return _address(scheme, found)
 
 
-def ips_of(address: Address, network: Network) -> list[str]:
+def ips_of(address: Address, network: Network, hosts: Collection[str] = ()) -> list[str]:
     """All IP addresses of the host, as its resolver orders them.
 
     PermissionDenied if any of them is none that `network` includes: a name that leads to two places leads to both.
+    hosts  HOST or HOST:PORT, in lower case, of those for which the network is `any`
     """
+    known = {address.host.lower(), f"{address.host.lower()}:{address.port}"}
+    allowed = _ALLOWED["any" if known & set(hosts) else network]
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -109,7 +119,7 @@ def ips_of(address: Address, network: Network) -> list[str]:
     ips = [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
     for ip in ips:
         kind = _kind(ip)
-        if kind not in _ALLOWED[network]:
+        if kind not in allowed:
             raise PermissionDenied(f"{address.host} is {ip}, and {_WHY[kind]}")
     return [str(ip) for ip in dict.fromkeys(ips)]
 

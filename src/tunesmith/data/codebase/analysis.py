@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from tunesmith.data.codebase import clones
 from tunesmith.data.codebase.documentation import summary
@@ -18,6 +18,7 @@ from tunesmith.data.codebase.languages import language_named, language_of
 from tunesmith.data.codebase.licence_texts import in_text
 from tunesmith.data.codebase.limits import Limits
 from tunesmith.data.codebase.middles import Hole, holes, window
+from tunesmith.data.codebase.options import Cutting, RowKind
 from tunesmith.data.codebase.parsing import Failed, Parsed, parse
 from tunesmith.data.codebase.redaction import Unredactable, find, merged, redact
 from tunesmith.data.codebase.screening import by_content, decoded
@@ -25,23 +26,10 @@ from tunesmith.data.codebase.secret_scan import Finding
 from tunesmith.data.codebase.symbols import FileSymbols, symbols
 from tunesmith.data.codebase.units import Unit, answer, documented, units
 
-RowKind = Literal["instruction", "chat", "fim"]
-
 MOST_UNITS = 40
 """Documented units of one file that become rows, so that no file outweighs many; the others are counted."""
 SHORTEST_ANSWER = 40
 """Characters; a shorter one is a stub or an accessor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cutting:
-    """How rows are cut: what of the build's options a file's analysis depends on."""
-
-    row_characters: int
-    """Longest row: prompt and answer, or prefix, middle, suffix and context together."""
-    context_characters: int
-    """Room in it for signatures from other files."""
-    seed: int
 
 
 class Item(NamedTuple):

@@ -534,6 +534,7 @@ def _manifest(
             "bytes": {"used": sum(file.entry.size_bytes for file in files if file.kept)},
             "reasons": dict(sorted(Counter(file.reason for file in files if not file.kept).items())),
             "languages": dict(sorted(Counter(file.language for file in files if file.kept).items())),
+            "licences": dict(sorted(Counter(file.licence for file in files if file.kept).items())),
             "rows": {side: dict(sorted(kinds[side].items())) for side in _FILES},
             "redactions": dict(sorted(redactions.items())),
             "held_out_whole": division.by,

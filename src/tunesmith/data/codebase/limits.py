@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ import pathspec
 from tunesmith.data.codebase.repository import MAX_FILE_BYTES
 from tunesmith.errors import InvalidArgument
 
+MOST_STARS = 3
+"""In a glob. What it costs to try one grows with the length of a name to the power of them: 3 take 12 ms, 4 0.8 s."""
 ACCEPTABLE = ("vendored", "lock", "generated", "minified", "data")
 """Reasons that are told by marks and may be wrong; the others are facts."""
 
@@ -82,7 +85,20 @@ def rule_of(text: str) -> Rule:
             found[name] = found.get(name, frozenset()) | {_known(text, value, ACCEPTABLE)}
         else:
             found[name] = _number(text, name, value)
-    return Rule(glob.strip(), tuple(sorted(found.items())))
+    return Rule(checked_glob(glob.strip(), "limit"), tuple(sorted(found.items())))
+
+
+def checked_glob(glob: str, option: str) -> str:
+    """The same; InvalidArgument if it fits nothing, or could take hours to be tried on one name."""
+    try:
+        globs([glob])
+    except (ValueError, re.error) as error:
+        raise InvalidArgument.of(option, f"{glob!r:.200} is no glob as in .gitignore ({error})") from error
+    if glob.count("**") > MOST_STARS or any(part.count("*") > MOST_STARS for part in glob.split("/")):
+        raise InvalidArgument.of(
+            option, f"{glob!r:.200} has more than {MOST_STARS} of ** or, between two slashes, of *; write it shorter"
+        )
+    return glob
 
 
 def _number(text: str, name: str, value: str) -> int | float:

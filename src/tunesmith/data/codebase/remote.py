@@ -18,8 +18,8 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +96,10 @@ class Access:
     certificates: Path | None = None
     """Those that sign https servers' (PEM), instead of the machine's."""
     network: Network = "private"
+    hosts: frozenset[str] = frozenset()
+    """HOST or HOST:PORT of those for which the network is `any`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the program that fetches is given besides, to be known by."""
 
 
 class Remote(Commit):
@@ -111,7 +115,7 @@ class Remote(Commit):
         progress: Progress | None = None,
     ) -> None:
         asked = revision or DEFAULT_REVISION
-        _refuse_odd_revision(asked)
+        refuse_odd_revision(asked)
         fetch = _Fetch(address, access, progress)
         super().__init__(partial(fetch.into, asked, history), address.shown, asked, _ASKED)
 
@@ -122,8 +126,13 @@ class _Fetch:
     def __init__(self, address: Address, access: Access, progress: Progress | None) -> None:
         self._address = address
         self._progress = progress
-        ips = ips_of(address, access.network)
-        self._environment = {**git.environment(), "GIT_ALLOW_PROTOCOL": address.scheme, "GIT_ASKPASS": ""}
+        ips = ips_of(address, access.network, access.hosts)
+        self._environment = {
+            **access.environment,
+            **git.environment(),
+            "GIT_ALLOW_PROTOCOL": address.scheme,
+            "GIT_ASKPASS": "",
+        }
         self._settings = list(_SETTINGS)
         if address.scheme == "ssh":
             command = shlex.join(_ssh_command(address, ips[0], access))
@@ -234,7 +243,8 @@ class _Listened:
             self._progress(found[1].lower(), min(int(found[2]), 100) / 100)
 
 
-def _refuse_odd_revision(asked: str) -> None:
+def refuse_odd_revision(asked: str) -> None:
+    """InvalidArgument unless a server could have something of that name."""
     if not _NAME.fullmatch(asked) or asked.endswith((".", "/", ".lock")) or asked == "@":
         raise InvalidArgument.of(
             "--revision", f"{asked[:100]!r} is no name on a server; give a branch, a tag or a commit's full hash"

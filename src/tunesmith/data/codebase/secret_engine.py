@@ -70,6 +70,8 @@ class Engine:
     def __init__(self, timeout_s: float = TIMEOUT_S, rules: Path | None = None) -> None:
         self._program = _program()
         self._timeout_s = timeout_s
+        self._running: subprocess.Popen[bytes] | None = None
+        self._is_ended = False
         self._folder = Path(tempfile.mkdtemp(prefix="tunesmith-secrets-"))  # mode 0700
         self._rules = (rules or self._folder / "rules").absolute()
         if rules is not None:
@@ -83,6 +85,12 @@ class Engine:
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def end(self) -> None:
+        """Ends the scan that another thread waits for, and those that would follow: nobody wants them any more."""
+        self._is_ended = True
+        if self._running is not None:
+            self._running.kill()
 
     def scan(self, texts: Iterable[Text]) -> list[Found]:
         """What is found in the texts, in their order and, within one, in its own."""
@@ -105,22 +113,26 @@ class Engine:
         # Its own words go to a file: a full pipe would stop it. Not one of them may come into a message.
         try:
             with open(report, "wb") as file:
-                done = subprocess.run(
+                self._running = subprocess.Popen(
                     [self._program, *_OPTIONS, "--rule-cache-dir", str(self._rules), "texts"],
                     cwd=self._folder,
                     env={"PATH": "", "HOME": str(self._folder), "TMPDIR": str(self._folder)},
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=subprocess.DEVNULL,
-                    timeout=self._timeout_s,
-                    check=False,
                 )
-            if done.returncode not in (_FOUND, _NOTHING):
-                raise Unavailable(f"the scanner kingfisher ended with status {done.returncode}; try again")
+                if self._is_ended:  # meanwhile
+                    self._running.kill()
+                code = self._running.wait(self._timeout_s)
+            if code not in (_FOUND, _NOTHING):
+                raise Unavailable(f"the scanner kingfisher ended with status {code}; try again")
             return _findings(report)
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"the scanner kingfisher took more than {self._timeout_s:g} s for a batch") from error
         finally:
+            if self._running is not None:
+                self._running.kill()
+                self._running.wait()
             report.unlink(missing_ok=True)
 
 

@@ -76,12 +76,19 @@ def _no_git(place: Path, option: str, what: str) -> FailedPrecondition:
     return FailedPrecondition(f"{place} is no git repository, so it has no {what}; leave {option} out")
 
 
+def name_of(place: str) -> str:
+    """The last part of a URL, also of one that ends in /.git, or the name of what lies at a path."""
+    if is_address(place):
+        return re.split(r"[/:\\]", place.rstrip("/").removesuffix("/.git"))[-1]
+    return Path(place).resolve().name
+
+
 def said_of(place: str, repository: Repository) -> dict[str, str]:
     """What a manifest says of where a data set comes from: kind, name, and the commit's or the archive's hash.
 
     No path of this machine: the same repository makes the same manifest wherever it lies.
     """
-    name = re.split(r"[/:\\]", place.rstrip("/"))[-1] if is_address(place) else Path(place).resolve().name
+    name = name_of(place)
     if isinstance(repository, Commit):
         return {"kind": "git", "name": name.removesuffix(".git"), "revision": repository.revision}
     if isinstance(repository, Folder):

@@ -183,12 +183,16 @@ def _analysed(fresh: Iterator[_Read], cache: Cache, crew: Crew) -> list[_Read]:
     again: list[_Read] = []
     scans: deque[tuple[_Lot, Future[list[list[Finding]]]]] = deque()
     with Engine(rules=cache.folder / "rules") as engine, ThreadPoolExecutor(1, "scan") as scanner:
-        for lot in _lots(_through(fresh, crew)):
-            scans.append((lot, scanner.submit(_scan, engine, lot)))
-            while scans and (scans[0][1].done() or sum(_bytes(waiting) for waiting, _ in scans) > _WAITING_BYTES):
-                _settle_scanned(*scans.popleft(), cache, again)
-        for scanned in scans:
-            _settle_scanned(*scanned, cache, again)
+        try:
+            for lot in _lots(_through(fresh, crew)):
+                scans.append((lot, scanner.submit(_scan, engine, lot)))
+                while scans and (scans[0][1].done() or sum(_bytes(waiting) for waiting, _ in scans) > _WAITING_BYTES):
+                    _settle_scanned(*scans.popleft(), cache, again)
+            for scanned in scans:
+                _settle_scanned(*scanned, cache, again)
+        except BaseException:
+            engine.end()
+            raise
     return again
 
 
