@@ -82,22 +82,22 @@ function filterOf(text, state) {
 
 function columnsOf(act) {
   return [
-    { id: "displayName", label: t("jobs.name"), sortable: true, main: true, width: "minmax(180px, 2.4fr)",
+    { id: "displayName", label: t("jobs.name"), sortable: true, main: true, width: "minmax(140px, 2.6fr)",
       render: (job) => html`<span class="name">${job.displayName || nameOf(job.name).id}</span>` },
-    { id: "state", label: t("jobs.state"), sortable: true, width: "minmax(130px, 1.2fr)",
+    { id: "state", label: t("jobs.state"), sortable: true, width: "minmax(112px, 1.1fr)",
       render: (job) => html`<${State} job=${job} />` },
-    { id: "base", label: t("jobs.base"), hide: true, width: "minmax(120px, 1.2fr)",
+    { id: "base", label: t("jobs.base"), hide: true, width: "minmax(110px, 1.1fr)",
       render: (job) => html`<span title=${job.tunesmith?.baseModel}>${job.tunesmith?.reference || job.tunesmith?.baseModel}</span>` },
-    { id: "steps", label: t("jobs.steps"), align: "end", width: "minmax(70px, 0.7fr)",
+    { id: "steps", label: t("jobs.steps"), align: "end", width: "minmax(64px, 0.6fr)",
       render: (job) => stepsOf(job) },
-    { id: "accuracy", label: t("jobs.accuracy"), align: "end", width: "minmax(80px, 0.7fr)",
+    { id: "accuracy", label: t("jobs.accuracy"), align: "end", width: "minmax(72px, 0.6fr)",
       render: (job) => percent(job.tunesmith?.bestAccuracy) },
-    { id: "owner", label: t("jobs.owner"), hide: true, width: "minmax(70px, 0.8fr)", render: (job) => job.tunesmith?.owner },
-    { id: "createTime", label: t("jobs.created"), sortable: true, align: "end", width: "minmax(100px, 0.9fr)",
+    { id: "owner", label: t("jobs.owner"), hide: true, width: "minmax(56px, 0.7fr)", render: (job) => job.tunesmith?.owner },
+    { id: "createTime", label: t("jobs.created"), sortable: true, align: "end", width: "minmax(92px, 0.8fr)",
       render: (job) => html`<${Time} at=${job.createTime} />` },
-    { id: "lasting", label: t("jobs.lasting"), align: "end", width: "minmax(80px, 0.7fr)",
+    { id: "lasting", label: t("jobs.lasting"), align: "end", width: "minmax(72px, 0.6fr)",
       render: (job) => html`<${Lasting} from=${job.startTime} to=${job.endTime} />` },
-    { id: "actions", label: "", align: "end", width: "44px", render: (job) => html`<${Actions} job=${job} act=${act} />` },
+    { id: "actions", label: "", align: "end", width: "32px", render: (job) => html`<${Actions} job=${job} act=${act} />` },
   ];
 }
 

@@ -77,7 +77,7 @@ export default {
   "jobs.state": "State",
   "jobs.base": "Base model",
   "jobs.steps": "Steps",
-  "jobs.accuracy": "Best accuracy",
+  "jobs.accuracy": "Accuracy",
   "jobs.owner": "Owner",
   "jobs.created": "Created",
   "jobs.lasting": "Duration",

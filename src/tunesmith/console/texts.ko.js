@@ -77,7 +77,7 @@ export default {
   "jobs.state": "상태",
   "jobs.base": "기본 모델",
   "jobs.steps": "스텝",
-  "jobs.accuracy": "최고 정확도",
+  "jobs.accuracy": "정확도",
   "jobs.owner": "소유자",
   "jobs.created": "생성",
   "jobs.lasting": "소요 시간",
