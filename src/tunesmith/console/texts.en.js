@@ -81,7 +81,7 @@ export default {
   "jobs.owner": "Owner",
   "jobs.created": "Created",
   "jobs.lasting": "Duration",
-  "jobs.waits": "place {place}",
+  "jobs.waits": "#{place}",
   "jobs.progress": "Steps done",
   "jobs.actions": "Actions for {name}",
   "jobs.clone": "Tune again with changes",

@@ -81,7 +81,7 @@ export default {
   "jobs.owner": "소유자",
   "jobs.created": "생성",
   "jobs.lasting": "소요 시간",
-  "jobs.waits": "{place}번째",
+  "jobs.waits": "#{place}",
   "jobs.progress": "진행한 스텝",
   "jobs.actions": "{name} 작업 메뉴",
   "jobs.clone": "바꿔서 다시 튜닝",
