@@ -19,7 +19,7 @@ from unit.api.test_batch_prediction_jobs import BODY as BATCH
 from unit.api.test_dataset_build_jobs import BODY as BUILD
 from unit.api.test_tensorboards import JOB as TUNING
 
-OPEN = ("/healthz", "/readyz", "/metrics", "/templates/")
+OPEN = ("/v1/session", "/healthz", "/readyz", "/metrics", "/templates/")
 MINE = "/v1/projects/mine/locations/us-central1"
 
 
