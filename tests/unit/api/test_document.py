@@ -122,7 +122,8 @@ def names(path: str) -> list[str]:
 def _open_again(api: Api) -> Iterator[None]:
     """Ends the keys that a test has made: with one in force, the server is closed to the others."""
     yield
-    for key in api.server.store.keys():
+    every = api.server.store.keys()
+    for key in every:
         api.server.store.revoke_key(key.id)
 
 
