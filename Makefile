@@ -1,6 +1,6 @@
 # The verbs of this project. Each makes what it needs, once, and says what it is doing.
 #
-#   make tune     builds a data set of a real codebase and tunes the embedded model on it (about 6 minutes on 2 cores)
+#   make tune     builds a data set of a real codebase and tunes the embedded model on it (a quarter of an hour on 2 cores)
 #   make test     runs the tests
 #   make help     lists the rest
 

@@ -29,6 +29,7 @@ from tunesmith.errors import (
     EXIT_DONE,
     Cancelled,
     FailedPrecondition,
+    InvalidArgument,
     NotFound,
     PermissionDenied,
     from_exception,
@@ -202,7 +203,11 @@ def validate(order: Order) -> dict[str, Any]:
 
     plan, base = _plan(order), _prepare(order)
     shards = order.folder.out / "shards"
-    built = build.build(_with_files(plan, order), base.folder, shards, on_progress=_progress(order.folder))
+    here = _with_files(plan, order)
+    try:
+        built = build.build(here, base.folder, shards, on_progress=_progress(order.folder))
+    except InvalidArgument as error:
+        raise _of_their_owner(error, plan, here) from error
     named = {"name": base.name, "folder": str(base.folder), "sha256": base.sha256}
     return {**built.to_json(), "base": named, "shards": str(shards)}
 
@@ -355,6 +360,16 @@ def _with_files(plan: TuningPlan, order: Order) -> TuningPlan:
             with contextlib.suppress(NotFound, PermissionDenied):  # says where a data set that was built comes from
                 storage.fetch(f"{uri.rpartition('/')[0]}/{folder.MANIFEST}", place)
     return plan.model_copy(update={"spec": plan.spec.model_copy(update=fetched)})
+
+
+def _of_their_owner(error: InvalidArgument, plan: TuningPlan, here: TuningPlan) -> InvalidArgument:
+    """The error with the names by which whoever asked knows the data, not those of copies on this machine."""
+    message = error.message
+    for name in ("dataset", "evaluation_data"):
+        said, copy = getattr(plan.spec, name), getattr(here.spec, name)
+        if said != copy:
+            message = message.replace(copy, said)
+    return InvalidArgument(message, **error.details)
 
 
 def _find(order: Order) -> BaseModel:

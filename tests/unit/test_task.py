@@ -223,3 +223,20 @@ def test_a_data_set_of_a_bucket_keeps_what_says_where_it_comes_from(attempt: Att
     assert found.evaluation_data is not None
     beside = [sorted(p.name for p in Path(path).parent.iterdir()) for path in (found.dataset, found.evaluation_data)]
     assert beside == [[folder.MANIFEST, "train.jsonl"], ["train.jsonl"]]
+
+
+def test_wrong_data_in_a_bucket_are_named_as_their_owner_knows_them(
+    attempt: AttemptFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = tmp_path / "buckets" / "code"
+    bucket.mkdir(parents=True)
+    (bucket / "train.jsonl").write_text('{"input_text": "a"}\n')
+    plan = make_plan(dataset="gs://code/train.jsonl").model_dump(mode="json")
+    folder.write_json(tmp_path / "spec.json", plan)
+    said = folder.read_json(attempt.task_file)
+    folder.write_json(attempt.task_file, {**said, "task": "validate", "local_buckets": str(tmp_path / "buckets")})
+    monkeypatch.setattr(task, "_prepare", lambda order: type("Base", (), {"folder": tmp_path}))
+    assert task.main([str(attempt.root)], {"validate": task.validate}) == 2
+    message = folder.read_json(attempt.error)["message"]
+    assert message.startswith("gs://code/train.jsonl cannot be trained on:")
+    assert str(tmp_path) not in message
