@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from making import make_plan
+from tiny_model import make_tiny_model
 from tunesmith import errors, folder, pipeline, process, task
 from tunesmith.folder import AttemptFolder
 from tunesmith.task import Order
@@ -235,7 +236,8 @@ def test_wrong_data_in_a_bucket_are_named_as_their_owner_knows_them(
     folder.write_json(tmp_path / "spec.json", plan)
     said = folder.read_json(attempt.task_file)
     folder.write_json(attempt.task_file, {**said, "task": "validate", "local_buckets": str(tmp_path / "buckets")})
-    monkeypatch.setattr(task, "_prepare", lambda order: type("Base", (), {"folder": tmp_path}))
+    base = make_tiny_model(tmp_path / "base")
+    monkeypatch.setattr(task, "_prepare", lambda order: type("Base", (), {"folder": base}))
     assert task.main([str(attempt.root)], {"validate": task.validate}) == 2
     message = folder.read_json(attempt.error)["message"]
     assert message.startswith("gs://code/train.jsonl cannot be trained on:")
