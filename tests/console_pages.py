@@ -73,6 +73,7 @@ class Console:
                 viewport={"width": width, "height": height}, locale=language, color_scheme=theme,  # type: ignore[arg-type]
                 reduced_motion="reduce", permissions=["clipboard-read", "clipboard-write"],
             )  # fmt: skip
+            context.set_default_timeout(120_000)
             context.add_init_script(_CSP_WATCH)
             self.contexts.append(context)
         page = context.new_page()

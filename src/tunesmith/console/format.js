@@ -35,7 +35,8 @@ export function bytes(value) {
     rest /= 1000;
     unit += 1;
   }
-  const digits = unit && rest < 100 ? 1 : 0;
+  if (unit === 0) return `${number(rest)} B`;
+  const digits = rest < 100 ? 1 : 0;
   return by("NumberFormat", { style: "unit", unit: UNITS[unit], unitDisplay: "short", maximumFractionDigits: digits }).format(rest);
 }
 

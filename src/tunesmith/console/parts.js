@@ -154,6 +154,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
   useEffect(() => {
     const before = document.activeElement;
     box.current.showModal();
+    box.current.querySelector(".body input, .body select, .body textarea")?.focus();
     return () => before?.isConnected && before.focus();
   }, []);
   const cancel = (event) => {
