@@ -29,6 +29,8 @@ function loaded() {
 /** Colours that anybody can tell apart (Okabe and Ito), by number; in both themes. */
 export const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7", "--series-8"];
 export const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+/** The same for a border, as in the legend; the last two have to share one. */
+const STROKES = ["solid", "dashed", "dotted", "dashed"];
 
 /** The exponential mean of values so far, as fair to the first as to the last. weight: 0 (none) to 0.99. */
 export function smooth(values, weight) {
@@ -181,7 +183,7 @@ function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place,
     axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
       { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.format(tick))) }],
     cursor: { drag: { x: true, y: false }, sync: syncKey ? { key: syncKey, setSeries: false } : undefined, points: { size: 7 } },
-    legend: { live: true },
+    legend: { live: true, markers: { dash: (_, place) => STROKES[(series[place - 1]?.dash ?? 0) % STROKES.length] } },
     series: [{ label: latest.current.xLabel ?? t("chart.step"), value: (_, value) => (value == null ? "\u2013" : latest.current.xFormat(value)) },
       ...series.map(({ label, colour: named, dash = 0, points = false, faint = false }) => ({
         label,
