@@ -18,6 +18,7 @@ const POINTS = 1000;
 const CURVES = [
   "train_total_loss", "train_fraction_of_correct_next_step_preds", "eval_total_loss", "eval_fraction_of_correct_next_step_preds",
 ];
+const LONG = 60;
 const LETTERS = "ABCDEFGH";
 const REFUSED = new Set([400, 403, 404]);
 
@@ -258,7 +259,8 @@ function Setting({ value, isDefault = false }) {
   if (value == null || value === "") told = "\u2013";
   else if (typeof value === "boolean") told = t(value ? "compare.yes" : "compare.no");
   else if (typeof value === "number") told = Number.isInteger(value) ? number(value) : figure(value);
-  return html`<span class="setting" title=${String(told).length > 24 ? told : undefined}>${told}</span>
+  const long = String(told).length > LONG;
+  return html`<span class=${long ? "setting long" : "setting"} title=${long ? told : undefined}>${told}</span>
     ${isDefault && html`<span class="muted">${t("compare.default")}</span>`}`;
 }
 

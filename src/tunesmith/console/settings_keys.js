@@ -104,7 +104,7 @@ function NewKey({ project, first, onMade, onClose }) {
     <form class="new-key" onSubmit=${create}>
       ${first && html`<${Note} kind="warning">${t("settings.keys.first")}<//>`}
       <${TextField} label=${t("settings.key.name")} hint=${t("settings.key.name.hint")} value=${asked.name} onInput=${change("name")}
-        maxlength="128" required error=${wrong("name")} />
+        maxlength="128" required autofocus error=${wrong("name")} />
       <${Radios} label=${t("settings.key.role")} value=${asked.role} onChange=${change("role")} options=${ROLES.map((role) => ({
         value: role, label: t(`settings.role.${role}`), hint: t(`settings.role.${role}.text`) }))} />
       <${TextField} label=${t("settings.key.project")} optional hint=${t(project ? "settings.key.project.own" : "settings.key.project.hint")}
