@@ -192,7 +192,7 @@ function cellsOf(row, jobs, rival) {
   const values = jobs.map(({ report }) => row.of(report) ?? null);
   const known = values.filter((value) => value != null);
   const best = known.length > 1 ? Math[row.better > 0 ? "max" : "min"](...known) : null;
-  const tell = row.share ? percent : row.signed ? signed : figure;
+  const tell = row.share ? percent : row.signed ? signed : lossOf;
   return jobs.map(({ report, short }, place) => {
     const value = values[place];
     if (value == null) return html`<span class="muted">\u2013</span>`;
@@ -207,11 +207,12 @@ function cellsOf(row, jobs, rival) {
   });
 }
 
-const signed = (value) => `${value > 0 ? "+" : value < 0 ? "\u2212" : "\u00b1"}${figure(Math.abs(value))}`;
+const lossOf = (value) => number(value, 3);
+const signed = (value, digits = 3) => `${value > 0 ? "+" : value < 0 ? "\u2212" : "\u00b1"}${number(Math.abs(value), digits)}`;
 
 function Delta({ value, row, from }) {
   const better = Math.sign(value) * row.better;
-  const told = row.share ? t("compare.points", { value: signed(Number((value * 100).toFixed(2))) }) : signed(value);
+  const told = row.share ? t("compare.points", { value: signed(Number((value * 100).toFixed(1)), 1) }) : signed(value);
   const tone = better > 0 ? "good" : better < 0 ? "bad" : "muted";
   return html`<span class=${`delta ${tone}`} title=${from == null ? undefined : t("compare.base.was", { value: from })}>${told}
     <span class="hidden">${better ? t(better > 0 ? "compare.better" : "compare.worse") : ""}</span></span>`;

@@ -19,6 +19,7 @@ export function Answers({ jobs, onlyDifferent }) {
   return html`<${Section} title=${t("compare.answers")} actions=${every.length > 0 && jobs.length > 1 && html`<${Check}
       label=${t("compare.answers.differ")} checked=${onlyDifferent} onChange=${(on) => setQuery({ differ: on ? "1" : "" })} />`}>
     ${every.length === 0 && html`<p class="muted">${t("compare.answers.none")}</p>`}
+    ${fitting.length > 0 && html`<p class="muted">${t("compare.answers.note")}</p>`}
     ${every.length > 0 && fitting.length === 0 && html`<p class="muted">${t("compare.answers.alike")}</p>`}
     ${fitting.slice(0, count).map((row, place) => html`<${Prompt} key=${row.key} row=${row} jobs=${told} place=${place + 1} of=${fitting.length} />`)}
     ${fitting.length > count && html`<${Button} onClick=${() => setCount(count + AT_ONCE)}>
@@ -75,7 +76,7 @@ function Answer({ head, label, text, wanted, tone }) {
     ${text == null ? html`<p class="muted nothing">${t("compare.not.asked")}</p>`
       : text.trim() === "" ? html`<p class="muted nothing">${t("compare.empty.answer")}</p>`
       : html`<pre tabindex="0" role="group" aria-label=${label} dir="auto">${lines.map(({ line, same }, place) =>
-        html`<span key=${place} class=${same ? "line" : "line other"}>${line}\n</span>`)}</pre>`}
+        html`<${same ? "span" : "mark"} key=${place} class=${same ? "line" : "line other"}>${line}\n<//>`)}</pre>`}
   </figure>`;
 }
 

@@ -14,6 +14,7 @@ const CHARTS = [
   { name: "eval_fraction_of_correct_next_step_preds", format: percent, points: true, share: true },
 ];
 const FINE_POINTS = 1000;
+const MOST_DOTS = 40;
 const PAUSE_MS = 200;
 
 /** A job's line as it is drawn, and its letter: place (0 to 7), letter. */
@@ -50,7 +51,7 @@ function Curve({ chart, jobs, axis, choices }) {
     const whole = job.series[chart.name] ?? { steps: [], values: [], wallTimes: [] };
     const found = fine[job.name] ? inserted(whole, fine[job.name]) : whole;
     return {
-      id: job.name, label: job.letter, colour: job.place, dash: job.place, points: chart.points,
+      id: job.name, label: job.letter, colour: job.place, dash: job.place, points: chart.points && found.steps.length <= MOST_DOTS,
       steps: axis === "time" ? sinceFirst(found.wallTimes, job.series) : found.steps, values: found.values,
     };
   }), [jobs, fine, axis]);

@@ -197,6 +197,7 @@ export default {
   "compare.stopped.early": "stopped early",
   "compare.answers": "Held-out answers",
   "compare.answers.differ": "Only where the models differ",
+  "compare.answers.note": "Every model was asked the same. Marked lines are not in what was wanted.",
   "compare.answers.none": "None of these jobs has answered held-out prompts yet.",
   "compare.answers.alike": "The tuned models give the same answer to every prompt.",
   "compare.answers.more": "Show {count} more",

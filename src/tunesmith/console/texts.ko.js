@@ -197,6 +197,7 @@ export default {
   "compare.stopped.early": "조기 종료됨",
   "compare.answers": "평가 답변",
   "compare.answers.differ": "답변이 다른 것만",
+  "compare.answers.note": "모든 모델에 같은 프롬프트를 주었습니다. 정답에 없는 줄은 표시되어 있습니다.",
   "compare.answers.none": "아직 평가 프롬프트에 답한 작업이 없습니다.",
   "compare.answers.alike": "튜닝된 모델들이 모든 프롬프트에 같은 답을 했습니다.",
   "compare.answers.more": "{count}개 더 보기",
