@@ -17,14 +17,21 @@ BOTH = "/compare?jobs=us-central1/compare-1,us-central1/compare-2"
 
 @pytest.fixture(scope="module")
 def jobs(service: Service) -> None:
-    """Two that have ended, scored on the same rows; they differ in their steps and in the rate."""
-    rows = [{"input_text": f"Please add {n} to total", "output_text": f"total += {n}"} for n in range(11)]
-    rows.append({"input_text": HOSTILE, "output_text": "x += 3"})
+    """Two that have ended, scored on the same rows; of two pools, so that they run at the same time."""
+    rows = [{"input_text": f"{n}: {HOSTILE}", "output_text": f"total += {n}"} for n in range(10)]
     held_out = service.put(BUCKET, "compare.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     common = {"evaluation_data_uri": held_out, "evaluation_interval": 2, "enable_early_stopping": False}
     paths = [
         tune(service, "compare-1", "Payments, slowly", steps=4, **common),
-        tune(service, "compare-2", "Payments, fast", steps=8, learning_rate_multiplier=4.0, **common),
+        tune(
+            service,
+            "compare-2",
+            "Payments, fast",
+            steps=8,
+            learning_rate_multiplier=4.0,
+            accelerator_type="TPU",
+            **common,
+        ),
     ]
     for path in paths:
         wait_until(lambda: service.ask("GET", path)["state"] == "PIPELINE_STATE_SUCCEEDED")
@@ -47,7 +54,7 @@ def test_jobs_are_chosen_by_name_and_the_address_keeps_them(console: Console, jo
 
 def test_every_curve_has_its_figures_as_a_table(console: Console, jobs: None) -> None:
     page = console.open(BOTH)
-    chart = page.locator("figure.chart", has_text="Loss, held-out rows")
+    chart = page.locator("figure.chart", has_text="Loss, held-out rows").locator(".figures-of")
     chart.locator("summary").click()
     expect(chart.locator("thead th")).to_have_text(["Step", "A", "B"])
     expect(chart.locator("tbody th")).to_have_text(["0", "2", "4", "6", "8"])
@@ -79,7 +86,7 @@ def test_answers_to_a_prompt_stand_beside_each_other_and_are_text(console: Conso
     page = console.open(BOTH)
     prompt = page.locator("article.prompt").first
     expect(prompt.locator(".answers figcaption")).to_contain_text(["Base model", "Payments, slowly", "Payments, fast"])
-    expect(page.get_by_text(HOSTILE)).to_be_visible()
+    expect(prompt.get_by_role("group", name="Prompt")).to_contain_text(HOSTILE)
     assert page.locator("img").count() == 0
     assert page.title() == "Compare jobs \u00b7 Tunesmith"
 

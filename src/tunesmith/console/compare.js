@@ -262,7 +262,7 @@ function Setting({ value, isDefault = false }) {
   else if (typeof value === "number") told = Number.isInteger(value) ? number(value) : figure(value);
   const long = String(told).length > LONG;
   return html`<span class=${long ? "setting long" : "setting"} title=${long ? told : undefined}>${told}</span>
-    ${isDefault && html`<span class="muted">${t("compare.default")}</span>`}`;
+    ${isDefault && html` <span class="muted">${t("compare.default")}</span>`}`;
 }
 
 // Time.
