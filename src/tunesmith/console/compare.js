@@ -33,17 +33,22 @@ export default function Compare({ route }) {
     setQuery({ jobs: next.join(","), against: next.includes(route.query.against) ? route.query.against : "" });
     setChoosing(false);
   };
+  // What had the focus goes with the choice; the heading gets it.
+  const chooseHere = (next) => {
+    choose(next);
+    setTimeout(() => document.querySelector("h1")?.focus());
+  };
   const seen = jobs.filter(({ report }) => report);
   const head = html`<${PageHead} title=${t("compare.title")} note=${t("compare.note")} actions=${chosen.length > 0 && html`
     <${Button} icon="create" onClick=${() => setChoosing(true)}>${t("compare.choose")}<//>`} />`;
   if (chosen.length === 0) {
     return html`${head}<${Section} title=${t("compare.choose.title", { most: MOST_COMPARED })}>
-      <${Chooser} chosen=${chosen} most=${MOST_COMPARED} onChosen=${choose} /><//>`;
+      <${Chooser} chosen=${chosen} most=${MOST_COMPARED} onChosen=${chooseHere} /><//>`;
   }
   return html`${head}
     ${tooMany && html`<${Note} kind="warning">${t("compare.too.many", { most: MOST_COMPARED })}<//>`}
     <ul class="compared" aria-label=${t("compare.jobs")}>${jobs.map((job) => html`<${Entry} key=${job.name} job=${job} retry=${retry}
-      onRemove=${() => choose(chosen.filter((short) => short !== job.short))} />`)}</ul>
+      onRemove=${() => chooseHere(chosen.filter((short) => short !== job.short))} />`)}</ul>
     ${chosen.length === 1 && html`<${Note}>${t("compare.one.more")}<//>`}
     ${seen.length === 0 && jobs.some(({ error }) => !error) && html`<${Skeleton} lines=${8} />`}
     ${seen.length > 0 && html`
@@ -120,7 +125,7 @@ function Entry({ job, retry, onRemove }) {
       ${state === "RUNNING" && own.steps > 0 && html`<${Progress} value=${(own.step ?? 0) / own.steps} label=${t("jobs.progress")} />`}
       ${job.job.error && html`<p class="said">${job.job.error.message}</p>`}`
       : !error && html`<${Skeleton} lines=${1} />`}
-    ${error && !job.job && html`<${Problem} error=${error} retry=${REFUSED.has(error.http) ? undefined : retry}
+    ${error && (!job.job || REFUSED.has(error.http)) && html`<${Problem} error=${error} retry=${REFUSED.has(error.http) ? undefined : retry}
       title=${error.http === 404 ? t("compare.gone", { name: short }) : undefined} />`}
   </li>`;
 }

@@ -122,7 +122,7 @@ function Secret({ made, onClose }) {
     actions=${html`<${Button} kind="primary" onClick=${onClose}>${t("settings.key.kept")}<//>`}>
     <p>${t("settings.key.once")}</p>
     <${CodeBlock} wrap label=${t("settings.key.secret")} code=${made.secret} />
-    <p class="muted">${t("settings.key.use")} <code>Authorization: Bearer tsk_\u2026</code></p>
+    <p class="muted">${t("settings.key.use")} <code>${t("settings.key.header")}</code></p>
     ${warned && html`<div role="alert"><${Note} kind="warning">${t("settings.key.warned")}<//></div>`}
   <//>`;
 }

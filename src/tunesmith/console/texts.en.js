@@ -264,6 +264,7 @@ export default {
   "settings.key.once": "Copy it now: the server keeps only its hash and cannot show it again.",
   "settings.key.secret": "Key",
   "settings.key.use": "Programs send it as",
+  "settings.key.header": "Authorization: Bearer KEY",
   "settings.key.kept": "I have copied it",
   "settings.key.warned": "It is not shown again. If you have copied it, close once more; if not, copy it first.",
   "settings.pools": "Pools",

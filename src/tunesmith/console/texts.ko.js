@@ -264,6 +264,7 @@ export default {
   "settings.key.once": "지금 복사하세요. 서버에는 해시만 남으므로 다시 볼 수 없습니다.",
   "settings.key.secret": "키",
   "settings.key.use": "프로그램에서는 다음 헤더로 보냅니다:",
+  "settings.key.header": "Authorization: Bearer KEY",
   "settings.key.kept": "복사했습니다",
   "settings.key.warned": "다시 표시되지 않습니다. 복사했다면 한 번 더 닫고, 아니라면 먼저 복사하세요.",
   "settings.pools": "풀",
