@@ -17,7 +17,7 @@ BOTH = "/compare?jobs=us-central1/compare-1,us-central1/compare-2"
 
 @pytest.fixture(scope="module")
 def jobs(service: Service) -> None:
-    """Two that have ended, scored on the same rows; of two pools, so that they run at the same time."""
+    """Two that have ended, scored on the same rows; they differ in their steps and in the rate."""
     rows = [{"input_text": f"{n}: {HOSTILE}", "output_text": f"total += {n}"} for n in range(10)]
     held_out = service.put(BUCKET, "compare.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     common = {"evaluation_data_uri": held_out, "evaluation_interval": 2, "enable_early_stopping": False}
@@ -29,7 +29,6 @@ def jobs(service: Service) -> None:
             "Payments, fast",
             steps=8,
             learning_rate_multiplier=4.0,
-            accelerator_type="TPU",
             **common,
         ),
     ]
