@@ -168,6 +168,15 @@ function joined(series, weight) {
   return [x, ...columns];
 }
 
+/** Steps of a scale that has no halves. */
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((times) => times * 10 ** power)).flat();
+
+/** From where to where a scale goes: a little beyond the values; for nothing but zeros, from 0 to 1. */
+function rangeOf(UPlot, min, max) {
+  if (min == null || (min === 0 && max === 0)) return [0, 1];
+  return UPlot.rangeNum(min, max, 0.1, true);
+}
+
 function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place, range, setZoomed }) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
@@ -179,8 +188,8 @@ function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place,
   return {
     width: place.current.clientWidth,
     height,
-    scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : {} },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
+    scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : { range: (_, min, max) => rangeOf(UPlot, min, max) } },
+    axes: [{ ...axis, ...(latest.current.xFormat === number ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
       { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.format(tick))) }],
     cursor: { drag: { x: true, y: false }, sync: syncKey ? { key: syncKey, setSeries: false } : undefined, points: { size: 7 } },
     legend: { live: true, markers: { dash: (_, place) => STROKES[(series[place - 1]?.dash ?? 0) % STROKES.length] } },
