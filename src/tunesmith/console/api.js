@@ -67,7 +67,7 @@ async function errorOf(answer) {
   } catch {
     // Not ours: a proxy's page, say. The status has to do.
   }
-  if (answer.status === 401 && session.get()?.signedIn) session.set({ ...session.get(), signedIn: false, keysRequired: true });
+  if (answer.status === 401 && session.get()?.signedIn) session.set({ ...session.get(), signedIn: false, keysRequired: true, ended: true });
   const violations = (said.details ?? []).flatMap((detail) => detail.fieldViolations ?? []);
   const message = said.message || `${answer.status} ${answer.statusText}`;
   return new ApiError(message, { http: answer.status, status: said.status ?? "", violations });

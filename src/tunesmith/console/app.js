@@ -10,6 +10,8 @@ import { Button, Empty, IconButton, Link, PageHead, Problem, Select, Skeleton, T
 const PAGES = {
   jobs: { page: () => import("./jobs.js") },
   datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
+  compare: { page: () => import("./compare.js") },
+  settings: { page: () => import("./settings.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 

@@ -28,7 +28,9 @@ function loaded() {
 
 /** Colours that anybody can tell apart (Okabe and Ito), by number; in both themes. */
 export const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7", "--series-8"];
-const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+export const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+/** The same for a border, as in the legend; the last two have to share one. */
+const STROKES = ["solid", "dashed", "dotted", "dashed"];
 
 /** The exponential mean of values so far, as fair to the first as to the last. weight: 0 (none) to 0.99. */
 export function smooth(values, weight) {
@@ -45,12 +47,12 @@ export function smooth(values, weight) {
 
 /**
  * Chart: title, series [{id, label, steps, values, colour (number in COLOURS), dash (number), points, faint}],
- * marks [{step, label}] as vertical lines, format(value), height, smoothing (0 to 0.99), logarithmic, xLabel,
+ * marks [{step, label}] as vertical lines, format(value), height, smoothing (0 to 0.99), logarithmic, xLabel, xFormat(x),
  * onRange(from, to) when the reader zooms or pans (null, null: back to all), syncKey (charts that move together).
  * Drag to zoom, double click to see all; with the keyboard: arrows pan, + and - zoom, 0 sees all.
  */
 export function Chart({
-  title, series, marks = [], format = figure, height = 240, smoothing = 0, logarithmic = false, xLabel, onRange, syncKey,
+  title, series, marks = [], format = figure, height = 240, smoothing = 0, logarithmic = false, xLabel, xFormat = number, onRange, syncKey,
 }) {
   const place = useRef(null);
   const plot = useRef(null);
@@ -62,7 +64,7 @@ export function Chart({
   const shape = JSON.stringify(series.map(({ id, label, colour, dash, points, faint }) => [id, label, colour, dash, points, faint]));
   const data = useMemo(() => joined(series, smoothing), [series, smoothing]);
   const latest = useRef({});
-  latest.current = { data, marks, format, onRange };
+  latest.current = { data, marks, format, onRange, xFormat, xLabel };
 
   useEffect(() => {
     let ended = false;
@@ -117,7 +119,7 @@ export function Chart({
     ${failed && html`<p class="nothing">${t("chart.failed")}</p>`}
     <div class="canvas" ref=${place} tabindex="0" role="img" onKeyDown=${press} hidden=${empty}
       aria-label=${`${title}. ${t("chart.keys")}`}></div>
-    <${Figures} series=${series} format=${format} xLabel=${xLabel ?? t("chart.step")} />
+    <${Figures} series=${series} format=${format} xFormat=${xFormat} xLabel=${xLabel ?? t("chart.step")} />
   </figure>`;
 }
 
@@ -135,7 +137,7 @@ export function ChartChoices({ value, onChange }) {
 
 const MOST_TOLD = 100;
 
-function Figures({ series, format, xLabel }) {
+function Figures({ series, format, xFormat, xLabel }) {
   const [open, setOpen] = useState(false);
   const [steps, ...columns] = useMemo(() => (open ? joined(series.filter(({ faint }) => !faint), 0) : [[]]), [open, series]);
   const every = Math.max(1, Math.ceil(steps.length / MOST_TOLD));
@@ -144,7 +146,7 @@ function Figures({ series, format, xLabel }) {
     <summary>${t("chart.table")}</summary>
     ${open && html`<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">${xLabel}</th>
       ${series.filter(({ faint }) => !faint).map(({ id, label }) => html`<th scope="col" key=${id}>${label}</th>`)}</tr></thead>
-      <tbody>${rows.map((place) => html`<tr key=${place}><th scope="row">${number(steps[place])}</th>
+      <tbody>${rows.map((place) => html`<tr key=${place}><th scope="row">${xFormat(steps[place])}</th>
         ${columns.map((values, column) => html`<td key=${column}>${values[place] == null ? "" : format(values[place])}</td>`)}
       </tr>`)}</tbody></table></div>`}
   </details>`;
@@ -166,6 +168,15 @@ function joined(series, weight) {
   return [x, ...columns];
 }
 
+/** Steps of a scale that has no halves. */
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((times) => times * 10 ** power)).flat();
+
+/** From where to where a scale goes: a little beyond the values; for nothing but zeros, from 0 to 1. */
+function rangeOf(UPlot, min, max) {
+  if (min == null || (min === 0 && max === 0)) return [0, 1];
+  return UPlot.rangeNum(min, max, 0.1, true);
+}
+
 function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place, range, setZoomed }) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
@@ -177,12 +188,12 @@ function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place,
   return {
     width: place.current.clientWidth,
     height,
-    scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : {} },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : number(tick))) },
+    scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : { range: (_, min, max) => rangeOf(UPlot, min, max) } },
+    axes: [{ ...axis, ...(latest.current.xFormat === number ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
       { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.format(tick))) }],
     cursor: { drag: { x: true, y: false }, sync: syncKey ? { key: syncKey, setSeries: false } : undefined, points: { size: 7 } },
-    legend: { live: true },
-    series: [{ label: t("chart.step"), value: (_, value) => (value == null ? "\u2013" : number(value)) },
+    legend: { live: true, markers: { dash: (_, place) => STROKES[(series[place - 1]?.dash ?? 0) % STROKES.length] } },
+    series: [{ label: latest.current.xLabel ?? t("chart.step"), value: (_, value) => (value == null ? "\u2013" : latest.current.xFormat(value)) },
       ...series.map(({ label, colour: named, dash = 0, points = false, faint = false }) => ({
         label,
         stroke: colour(COLOURS[named % COLOURS.length]) + (faint ? "55" : ""),

@@ -75,7 +75,8 @@ const short = (name) => {
   return `${location}/${id}`;
 };
 
-function filterOf(text, state) {
+/** The API's filter for jobs whose name has that text in it, in that state; either may be empty. */
+export function filterOf(text, state) {
   const quoted = text.trim().replace(/["\\]/g, "\\$&");
   return [quoted && `display_name:"*${quoted}*"`, state && `state="PIPELINE_STATE_${state}"`].filter(Boolean).join(" AND ");
 }

@@ -161,7 +161,12 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
     event.preventDefault();
     onClose();
   };
-  return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${cancel}
+  // A second Escape closes it whatever we say to `cancel`; who showed the dialog decides.
+  const closed = () => {
+    box.current?.showModal();
+    onClose();
+  };
+  return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${cancel} onClose=${closed}
     onClick=${(event) => event.target === box.current && onClose()}>
     <div class="dialog">
       <header><h2 id=${id}>${title}</h2><${IconButton} icon="close" label=${t("part.close")} onClick=${onClose} /></header>
