@@ -10,6 +10,7 @@ import { Button, Empty, IconButton, Link, PageHead, Problem, Select, Skeleton, T
 const PAGES = {
   jobs: { page: () => import("./jobs.js") },
   datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
+  try: { page: () => import("./try.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 
