@@ -111,4 +111,4 @@ def checked(browser: Browser, url: str) -> Iterator[Console]:
     yield opened
     opened.close()
     wrong = [text for text in opened.wrong if not any(part in text for part in opened.expected)]
-    assert wrong == []
+    assert not wrong, wrong

@@ -7,7 +7,7 @@ deployed model by the traffic split, or to a publisher's model; a name that is n
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -251,9 +251,11 @@ async def predict(request: Request, caller: Tuner, target: Targeted) -> JSONResp
     return JSONResponse(await predictions.predict(request, target, await _body(request)))
 
 
-async def server_streaming_predict(request: Request, caller: Tuner, target: Targeted) -> StreamingResponse:
-    """One prediction in pieces: a JSON array that grows."""
-    chunks = await predictions.stream(request, target, await _body(request))
+async def server_streaming_predict(
+    request: Request, caller: Tuner, target: Targeted, usage: bool = False
+) -> StreamingResponse:
+    """One prediction in pieces: a JSON array that grows. With `usage` it ends with the reason why, and with tokens."""
+    chunks = await predictions.stream(request, target, await _body(request), usage=usage)
     return StreamingResponse(chunks, media_type="application/json")
 
 
@@ -268,7 +270,11 @@ _TENSORS = {
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
-_VERBS = {"predict": predict, "serverStreamingPredict": server_streaming_predict, "countTokens": count_tokens}
+_VERBS: Mapping[str, Callable[..., Any]] = {
+    "predict": predict,
+    "serverStreamingPredict": server_streaming_predict,
+    "countTokens": count_tokens,
+}
 for _version in ("/v1", "/v1beta1"):
     for _target, _path in (("endpoint", PARENT.removeprefix("/v1") + "/{endpoint}"), ("publisher", _PUBLISHER)):
         for _verb, _route in _VERBS.items():

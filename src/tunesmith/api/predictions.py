@@ -115,8 +115,13 @@ async def predict(request: Request, target: Target, body: Mapping[str, Any]) -> 
     }
 
 
-async def stream(request: Request, target: Target, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
-    """The prediction of one instance in pieces, as the chunks of a JSON array; what is wrong is raised at once."""
+async def stream(
+    request: Request, target: Target, body: Mapping[str, Any], *, usage: bool = False
+) -> AsyncIterator[bytes]:
+    """The prediction of one instance in pieces, as the chunks of a JSON array; what is wrong is raised at once.
+
+    `usage`: the last of the array says why the answer ended and how many tokens it took. Only a client of ours asks.
+    """
     check_fields(body, ("inputs", "parameters"))
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1:
@@ -127,7 +132,7 @@ async def stream(request: Request, target: Target, body: Mapping[str, Any]) -> A
     question = {**sampling, **_question(target, _plain(inputs[0], "inputs[0]"), "inputs[0]")}
     lines = _lines(request, "/generate", question, target)
     first = await anext(lines)
-    return _array(target, first, lines)
+    return _array(target, first, lines, usage)
 
 
 async def count_tokens(request: Request, target: Target, body: Mapping[str, Any]) -> dict[str, int]:
@@ -283,18 +288,24 @@ def _named(target: Target) -> dict[str, str]:
 
 
 async def _array(
-    target: Target, first: Mapping[str, Any], lines: AsyncIterator[dict[str, Any]]
+    target: Target, first: Mapping[str, Any], lines: AsyncIterator[dict[str, Any]], usage: bool
 ) -> AsyncIterator[bytes]:
     """`[{"outputs": [T]},\\r\\n ... ]`; cut off before its end if the answer breaks off, which every client notices."""
     yield b"["
     mark = b""
     line: Mapping[str, Any] | None = first
+    ended: dict[str, Any] = {}
     while line is not None:
+        ended |= {name: line[name] for name in ("finish", "input_tokens", "output_tokens") if name in line}
         if "text" in line:
             (piece,) = predictions_of(target.kind, [line["text"]])
             yield mark + json.dumps({"outputs": [_tensor(piece)]}, ensure_ascii=False).encode()
             mark = b",\r\n"
         line = await anext(lines, None)
+    if usage:
+        tokens = {f"{side}TokenCount": {"totalTokens": ended.get(f"{side}_tokens", 0)} for side in ("input", "output")}
+        last = {"outputs": [], "finishReason": ended.get("finish", ""), "metadata": {"tokenMetadata": tokens}}
+        yield mark + json.dumps(last).encode()
     yield b"]"
 
 

@@ -12,6 +12,7 @@ const PAGES = {
   datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
   compare: { page: () => import("./compare.js") },
   settings: { page: () => import("./settings.js") },
+  try: { page: () => import("./try.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 

@@ -161,6 +161,17 @@ def test_a_streamed_prediction_is_one_array_of_tensors(
     assert (asked[0]["max_output_tokens"], asked[0]["stop"], asked[0]["model"]) == (8, ["#"], None)
 
 
+def test_a_streamed_prediction_ends_with_its_tokens_if_asked(client: TestClient, asked: list[dict[str, Any]]) -> None:
+    body = {"inputs": [{"structVal": {"prefix": {"stringVal": ["def f"]}}}]}
+    said = client.post(f"{PUBLISHER}/code-bison@002:serverStreamingPredict?usage=true", json=body).json()
+    assert [len(line["outputs"]) for line in said] == [1, 1, 0]
+    assert said[-1]["finishReason"] == "stop"
+    assert said[-1]["metadata"]["tokenMetadata"] == {
+        "inputTokenCount": {"totalTokens": 7},
+        "outputTokenCount": {"totalTokens": 2},
+    }
+
+
 def test_tokens_are_counted_by_the_model(client: TestClient, asked: list[dict[str, Any]]) -> None:
     body = {"instances": [{"prefix": "def f(a, b):", "suffix": None}]}
     said = client.post(f"/v1beta1{PUBLISHER.removeprefix('/v1')}/code-bison%40002:countTokens", json=body).json()
