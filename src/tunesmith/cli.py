@@ -147,7 +147,7 @@ REMOTE = frozenset(
 ONLY_HERE: Mapping[str, str] = {
     "jobs_resume": "a server's workers go on with its jobs by themselves; a failed one is resumed on its machine",
     "models_pull": "base models are fetched on the machine that tunes them; run this there",
-    "models_export": "a server does not hand out weights; run this on its machine",
+    "models_export": "a server writes models into buckets (models/N:export); run this on its machine",
 }
 
 

@@ -37,6 +37,8 @@ from tunesmith.store import Model, Store
 PARENT = "/v1/projects/{project}/locations/{location}/models"
 MAX_NAME = 128
 MAX_DESCRIPTION = 8192
+PEFT, SAFETENSORS = "peft", "safetensors"
+"""Formats in which versions lie in the registry, and leave it."""
 _SCHEMA = "gs://google-cloud-aiplatform/schema/predict/{part}/{stem}_generation_1.0.0.yaml"
 _TEMPLATE = "projects/{user-project}/locations/{location}/publishers/google/models/"
 _EVAL_SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/text_generation_metrics_1.0.0.yaml"
@@ -274,9 +276,15 @@ def to_wire(model: Model, store: Store) -> dict[str, Any]:
         pipelineJob=model.lineage.get("job"),
         deployedModels=[{"endpoint": d.endpoint, "deployedModelId": d.id} for d in model.deployments],
         supportedDeploymentResourcesTypes=["SHARED_RESOURCES", "DEDICATED_RESOURCES"],
+        supportedExportFormats=[{"id": export_format(model), "exportableContents": ["ARTIFACT"]}],
         supportedInputStorageFormats=["jsonl"],
         supportedOutputStorageFormats=["jsonl"],
     )
+
+
+def export_format(model: Model) -> str:
+    """In which format the version's files can be had: an adapter beside its base, or a whole model."""
+    return SAFETENSORS if model.lineage.get("tuning", {}).get("method") == "full" else PEFT
 
 
 def _evaluations(model: Model) -> list[dict[str, Any]]:

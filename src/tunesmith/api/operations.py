@@ -21,12 +21,14 @@ EMPTY: Mapping[str, Any] = {"@type": "type.googleapis.com/google.protobuf.Empty"
 router = APIRouter(tags=["operations"])
 
 
-def done(store: Store, project: str, location: str, kind: str, response: Mapping[str, Any]) -> dict[str, Any]:
-    """A new operation that has ended well, as it goes out. `kind`: the message of its metadata."""
+def done(
+    store: Store, project: str, location: str, kind: str, response: Mapping[str, Any], **said: Any
+) -> dict[str, Any]:
+    """A new operation that has ended well, as it goes out. `kind`: the message of its metadata; `said`: more of it."""
     now_s = time.time()
     times = {"createTime": timestamp(now_s), "updateTime": timestamp(now_s)}
     name = f"projects/{project}/locations/{location}/operations/{resources.new_id()}"
-    metadata = {"@type": _TYPE + kind, "genericMetadata": times}
+    metadata = {"@type": _TYPE + kind, "genericMetadata": times, **said}
     return _wire(store.add_operation(name, project, metadata, response, now_s=now_s))
 
 
