@@ -236,7 +236,7 @@ export function Menu({ label, items }) {
 // What is said.
 
 const SHAPES = {
-  SUCCEEDED: ["check", "good"], READY: ["check", "good"], DONE: ["check", "good"],
+  SUCCEEDED: ["check", "good"], READY: ["check", "good"], DEPLOYED: ["check", "good"], DONE: ["check", "good"],
   FAILED: ["cross", "bad"],
   RUNNING: ["arc", "live"], STARTING: ["arc", "live"], CANCELLING: ["arc", "live"], PAUSING: ["arc", "live"],
   QUEUED: ["ring", "calm"], PENDING: ["ring", "calm"],
