@@ -49,7 +49,7 @@ function Shown({ model, every, location, id, ask, error, reload, turn }) {
   const changes = mayChange(useValue(session));
   const version = every.length > 1 ? html`<label class="inline"><span>${t("models.version")}</span><${Select} value=${model.versionId}
     onChange=${(value) => setQuery({ version: value })} options=${every.map((one) => ({
-      value: one.versionId, label: [one.versionId, ...(one.versionAliases ?? [])].join(" \u00b7 ") }))} /></label>`
+      value: one.versionId, label: [one.versionId, ...aliasesOf(one)].join(" \u00b7 ") }))} /></label>`
     : html`<span>${t("models.version")} ${model.versionId}</span>`;
   const items = [
     { label: t("models.edit"), icon: "settings", onClick: () => ask("edit") },
@@ -154,7 +154,7 @@ function Lineage({ model }) {
   const outside = source?.artifact_uri;
   const libraries = Object.entries(versions.tune ?? {}).map(([name, version]) => `${name} ${version}`).join(", ");
   return html`<${Section} title=${t("models.lineage")}><ol class="lineage">
-    <li><h3>${t("models.lineage.data")}</h3>
+    <li><h3>${t(outside ? "models.lineage.files" : "models.lineage.data")}</h3>
       ${outside ? html`<p class="anywhere"><code>${outside}</code></p><p class="muted">${t("models.lineage.outside")}</p>`
         : html`<p class="anywhere"><code>${spec?.dataset}</code></p>
           <p class="muted">${data.examples != null && t("models.lineage.examples", { count: number(data.examples), tokens: number(data.tokens) })}</p>
@@ -186,11 +186,14 @@ function Versions({ every, current, changes, ask }) {
       ${changes && html`<th scope="col"><span class="hidden">${t("models.aliases.edit")}</span></th>`}</tr></thead>
     <tbody>${every.map((one) => html`<tr key=${one.versionId} aria-current=${one === current ? "true" : undefined}>
       <th scope="row">${one === current ? one.versionId : html`<${Link} to=${address(window.location.pathname, { version: one.versionId })}>${one.versionId}<//>`}</th>
-      <td>${(one.versionAliases ?? []).map((alias) => html`<span class="tag" key=${alias}>${alias}</span> `)}</td>
+      <td>${aliasesOf(one).map((alias) => html`<span class="tag" key=${alias}>${alias}</span> `)}</td>
       <td class="end">${percent(accuracyOf(one))}</td><td><${Deployed} model=${one} /></td><td><${Time} at=${one.versionCreateTime} /></td>
       ${changes && html`<td class="end"><${Button} small kind="quiet" aria-label=${t("models.aliases.title", { version: one.versionId })}
         onClick=${() => ask("aliases", { model: one })}>${t("models.aliases.edit")}<//></td>`}</tr>`)}</tbody></table></div><//>`;
 }
+
+/** The default first, then by name. */
+const aliasesOf = (model) => [...(model.versionAliases ?? [])].sort((a, b) => (b === "default") - (a === "default") || (a < b ? -1 : 1));
 
 function Card({ model }) {
   const found = useGet(`/v1/${model.name}@${model.versionId}:card`);

@@ -4,7 +4,7 @@ import { parent, patch, post, remove, useGet } from "./api.js";
 import { nameOf, number } from "./format.js";
 import { project } from "./state.js";
 import { t } from "./texts.js";
-import { Button, Copy, Dialog, Note, Problem, SelectField, TextArea, TextField, toast } from "./parts.js";
+import { Button, Copy, Dialog, Note, Problem, SelectField, Skeleton, TextArea, TextField, toast } from "./parts.js";
 
 const BASE_LABEL = "google-vertex-llm-tuning-base-model-id";
 
@@ -35,7 +35,7 @@ function Form({ title, action, onClose, send, done, ready = true, danger = false
       ? html`<${Button} kind="primary" onClick=${onClose}>${t("part.close")}<//>`
       : html`<${Button} onClick=${onClose}>${t("part.cancel")}<//>
         <${Button} kind=${danger ? "danger" : "primary"} busy=${busy} disabled=${!ready} onClick=${submit}>${action}<//>`}>
-    <form class="stacked" onSubmit=${submit}>${result ?? children}<input type="submit" hidden /></form>
+    <form class="stacked" onSubmit=${submit}>${result || children}<input type="submit" hidden /></form>
     ${error && html`<${Problem} error=${error} />`}
   <//>`;
 }
@@ -171,8 +171,8 @@ export function ExportModel({ model, onClose }) {
   return html`<${Form} title=${t("models.export.title", { name: model.displayName, version: model.versionId })} action=${t("models.export")}
       onClose=${onClose} send=${send} ready=${prefix.trim() !== ""} result=${result}>
     <p class="muted">${t(`models.export.${format}`)}</p>
-    <${TextField} label=${t("models.export.to")} hint=${t("models.export.hint")} value=${prefix} onInput=${setTyped} placeholder="gs://bucket/folder"
-      spellcheck="false" list="export-buckets" />
+    ${buckets.loading ? html`<${Skeleton} lines=${2} />` : html`<${TextField} label=${t("models.export.to")} hint=${t("models.export.hint")}
+      value=${prefix} onInput=${setTyped} placeholder="gs://bucket/folder" spellcheck="false" list="export-buckets" />`}
     <datalist id="export-buckets">${names.map((name) => html`<option key=${name} value=${`gs://${name}/exports`} />`)}</datalist>
   <//>`;
 }

@@ -72,7 +72,7 @@ function Tuned({ query, changes, upload }) {
         <${Button} kind="primary" icon="create" to="/create">${t("jobs.create")}<//>
         ${changes && html`<${Button} icon="upload" onClick=${upload}>${t("models.upload")}<//>`}<//>`)}
     ${list.models.length > 0 && html`<${Table} label=${t("models.tuned")} columns=${columns} rows=${list.models} keyOf=${keyOf} to=${placeOf}
-      sort=${{ by: sort, falling: way === "desc" }} onSort=${onSort} onEnd=${list.more} cardHeight=${132} />
+      sort=${{ by: sort, falling: way === "desc" }} onSort=${onSort} onEnd=${list.more} cardHeight=${104} />
       <p class="muted under" aria-live="polite">${t(list.complete ? "models.count" : "models.count.more", { count: number(list.models.length) })}</p>`}
     ${Dialog && html`<${Dialog} model=${asking.model} onClose=${close} />`}`;
 }
@@ -88,7 +88,7 @@ function columnsOf(changes, ask) {
     { id: "version", label: t("models.version"), align: "end", hide: true, width: "minmax(64px, 0.5fr)", render: (model) => model.versionId },
     { id: "accuracy", label: t("models.accuracy"), align: "end", width: "minmax(112px, 0.7fr)", render: (model) => percent(accuracyOf(model)) },
     { id: "deployed", label: t("models.deployed"), width: "minmax(110px, 1fr)", render: (model) => html`<${Deployed} model=${model} />` },
-    { id: "create_time", label: t("models.created"), sortable: true, align: "end", width: "minmax(100px, 0.9fr)",
+    { id: "create_time", label: t("models.created"), sortable: true, align: "end", hide: true, width: "minmax(100px, 0.9fr)",
       render: (model) => html`<${Time} at=${model.createTime} />` },
     { id: "actions", label: "", align: "end", width: "44px", render: (model) => html`<${Menu}
       label=${t("models.actions", { name: model.displayName })} items=${[

@@ -153,8 +153,12 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
   const id = useId("dialog");
   useEffect(() => {
     const before = document.activeElement;
-    box.current.showModal();
-    return () => before?.isConnected && before.focus();
+    const shown = box.current;
+    shown.showModal();
+    return () => {
+      shown.close(); // while it is open, nothing outside it can be focused
+      if (before?.isConnected) before.focus();
+    };
   }, []);
   const cancel = (event) => {
     event.preventDefault();

@@ -177,6 +177,7 @@ export default {
   "models.undeploy.done": "Undeployed",
   "models.lineage": "Lineage",
   "models.lineage.data": "Data",
+  "models.lineage.files": "Files",
   "models.lineage.base": "Base model",
   "models.lineage.job": "Tuning job",
   "models.lineage.model": "Model",

@@ -177,6 +177,7 @@ export default {
   "models.undeploy.done": "배포를 해제했습니다",
   "models.lineage": "계보",
   "models.lineage.data": "데이터",
+  "models.lineage.files": "파일",
   "models.lineage.base": "기본 모델",
   "models.lineage.job": "튜닝 작업",
   "models.lineage.model": "모델",
