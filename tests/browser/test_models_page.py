@@ -137,6 +137,7 @@ def test_two_models_share_an_endpoint_until_one_is_taken_off(
     row = page.locator(".endpoint li").filter(has_text=own["displayName"])
     expect(row).to_contain_text("30%")
     page.get_by_role("button", name="Share requests").click()
+    expect(dialog.get_by_role("spinbutton")).to_have_count(2)
     first, second = dialog.get_by_role("spinbutton").all()
     first.fill("60")
     expect(dialog.get_by_role("button", name="Save")).to_be_disabled()
@@ -210,7 +211,7 @@ def test_registry_and_model_are_accessible(
 ) -> None:
     for path, text in (
         ("/models", "Registry"),
-        ("/models?tab=published", "starcoder2-3b"),
+        ("/models?tab=published", "smollm2-135m-instruct"),
         (place(tuned), "Licence and limits"),
     ):
         page = console.open(path, theme=theme)
