@@ -160,7 +160,7 @@ def test_name_labels_and_aliases_can_be_changed(console: Console, service: Servi
     dialog.get_by_label("Labels").fill("team=search")
     dialog.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1, name="Renamed")).to_be_visible()
-    page.get_by_role("button", name="Aliases of version 1").click()
+    page.get_by_role("button", name="Edit aliases, Version 1").click()
     dialog.get_by_label("Aliases").fill("default, canary")
     dialog.get_by_role("button", name="Save").click()
     expect(page.get_by_role("cell", name="default canary")).to_be_visible()

@@ -188,7 +188,7 @@ function Versions({ every, current, changes, ask }) {
       <th scope="row">${one === current ? one.versionId : html`<${Link} to=${address(window.location.pathname, { version: one.versionId })}>${one.versionId}<//>`}</th>
       <td>${aliasesOf(one).map((alias) => html`<span class="tag" key=${alias}>${alias}</span> `)}</td>
       <td class="end">${percent(accuracyOf(one))}</td><td><${Deployed} model=${one} /></td><td><${Time} at=${one.versionCreateTime} /></td>
-      ${changes && html`<td class="end"><${Button} small kind="quiet" aria-label=${t("models.aliases.title", { version: one.versionId })}
+      ${changes && html`<td class="end"><${Button} small kind="quiet" aria-label=${`${t("models.aliases.edit")}, ${t("models.version")} ${one.versionId}`}
         onClick=${() => ask("aliases", { model: one })}>${t("models.aliases.edit")}<//></td>`}</tr>`)}</tbody></table></div><//>`;
 }
 
