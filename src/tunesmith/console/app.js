@@ -13,6 +13,7 @@ const PAGES = {
   compare: { page: () => import("./compare.js") },
   settings: { page: () => import("./settings.js") },
   try: { page: () => import("./try.js") },
+  models: { page: () => import("./models.js"), item: () => import("./model.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 

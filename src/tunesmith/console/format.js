@@ -25,6 +25,10 @@ export const figure = (value) => {
   return by("NumberFormat", { maximumSignificantDigits: size >= 1000 ? 6 : 4 }).format(value);
 };
 
+/** A large number in short: 135 M. */
+export const compact = (value) =>
+  value == null ? "" : by("NumberFormat", { notation: "compact", maximumSignificantDigits: 3 }).format(value);
+
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 
 export function bytes(value) {

@@ -153,9 +153,13 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
   const id = useId("dialog");
   useEffect(() => {
     const before = document.activeElement;
-    box.current.showModal();
-    box.current.querySelector(".body input, .body select, .body textarea")?.focus();
-    return () => before?.isConnected && before.focus();
+    const shown = box.current;
+    shown.showModal();
+    shown.querySelector(".body input, .body select, .body textarea")?.focus();
+    return () => {
+      shown.close(); // while it is open, nothing outside it can be focused
+      if (before?.isConnected) before.focus();
+    };
   }, []);
   const cancel = (event) => {
     event.preventDefault();
@@ -242,7 +246,7 @@ export function Menu({ label, items }) {
 // What is said.
 
 const SHAPES = {
-  SUCCEEDED: ["check", "good"], READY: ["check", "good"], DONE: ["check", "good"],
+  SUCCEEDED: ["check", "good"], READY: ["check", "good"], DEPLOYED: ["check", "good"], DONE: ["check", "good"],
   FAILED: ["cross", "bad"],
   RUNNING: ["arc", "live"], STARTING: ["arc", "live"], CANCELLING: ["arc", "live"], PAUSING: ["arc", "live"],
   QUEUED: ["ring", "calm"], PENDING: ["ring", "calm"],
