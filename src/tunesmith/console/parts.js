@@ -150,6 +150,7 @@ export function Tabs({ tabs, current, onChange, label }) {
 /** A dialog over the page: title, onClose, children, actions (buttons). Escape closes; the focus stays in it. */
 export function Dialog({ title, onClose, children, actions, wide = false }) {
   const box = useRef(null);
+  const gone = useRef(false);
   const id = useId("dialog");
   useEffect(() => {
     const before = document.activeElement;
@@ -157,6 +158,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
     shown.showModal();
     shown.querySelector(".body input, .body select, .body textarea")?.focus();
     return () => {
+      gone.current = true;
       shown.close(); // while it is open, nothing outside it can be focused
       if (before?.isConnected) before.focus();
     };
@@ -167,6 +169,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }) {
   };
   // A second Escape closes it whatever we say to `cancel`; who showed the dialog decides.
   const closed = () => {
+    if (gone.current) return;
     box.current?.showModal();
     onClose();
   };
