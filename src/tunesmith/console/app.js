@@ -8,7 +8,7 @@ import { Button, Empty, IconButton, Link, PageHead, Problem, Select, Skeleton, T
 
 // First part of the address -> the page's module; `item`: the page of one thing, when the address goes on.
 const PAGES = {
-  jobs: { page: () => import("./jobs.js") },
+  jobs: { page: () => import("./jobs.js"), item: () => import("./job.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 
