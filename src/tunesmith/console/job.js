@@ -1,8 +1,8 @@
 // One job: a tuning job as it runs and what came of it; a batch prediction job in short; a build of data at its own page.
 import { html, useEffect, useRef, useState } from "./html.js";
-import { events, parent, post, remove, useGet } from "./api.js";
+import { connection, events, parent, post, remove, useGet } from "./api.js";
 import { duration, figure, nameOf, number, percent, stateOf } from "./format.js";
-import { address, go, project, session, setQuery } from "./state.js";
+import { address, go, project, session, setQuery, useValue } from "./state.js";
 import { has, t } from "./texts.js";
 import {
   Button, Confirm, Empty, Facts, Figures, Lasting, Link, Loaded, Note, PageHead, Problem, Progress, Section, StateMark,
@@ -17,6 +17,9 @@ const RARELY_MS = 20000;
 const ENDED = new Set(["SUCCEEDED", "FAILED", "CANCELLED"]);
 const RESTING = new Set([...ENDED, "PAUSED"]);
 const TABS = ["overview", "results", "data", "parameters", "log", "request"];
+
+/** Whether the page says it itself: that the server is away is said above every page. */
+const told = (error) => error && error.status !== "UNREACHABLE";
 
 /** A word for something that the server names; its own word where there is no text for it. */
 export const word = (prefix, name) => (has(`${prefix}.${name}`) ? t(`${prefix}.${name}`) : name);
@@ -66,7 +69,7 @@ function TuningJob({ location, id, query }) {
   const tab = TABS.includes(query.tab) ? query.tab : "overview";
   const shared = { job: job.data, state, report, path, watch, curves, query, location, id };
   return html`<${Head} ...${shared} reload=${job.reload} />
-    ${job.error && html`<${Problem} error=${job.error} retry=${job.reload} />`}
+    ${told(job.error) && html`<${Problem} error=${job.error} retry=${job.reload} />`}
     <${Trouble} ...${shared} />
     <${Standing} ...${shared} />
     <${Tabs} label=${t("job.parts")} current=${tab} onChange=${(next) => setQuery({ tab: next === "overview" ? "" : next })}
@@ -125,6 +128,7 @@ function useWatch(path, running, { job, report, curves }) {
 function Head({ job, state, location, id, watch, reload }) {
   const [deleting, setDeleting] = useState(false);
   const [run, busy] = useAction();
+  const reached = useValue(connection) === "there";
   const own = job.tunesmith ?? {};
   const ended = RESTING.has(state) && state !== "PAUSED";
   const may = session.get()?.principal?.role !== "viewer";
@@ -134,7 +138,7 @@ function Head({ job, state, location, id, watch, reload }) {
     <span>${location}</span>
     ${own.owner && html`<span>${t("job.owner", { name: own.owner })}</span>`}
     <span>${t("jobs.created")} <${Time} at=${job.createTime} /></span>
-    ${watch.connection === "waiting" && html`<span class="job-waiting">${t("job.waiting")}</span>`}`;
+    ${watch.connection === "waiting" && reached && html`<span class="job-waiting">${t("job.waiting")}</span>`}`;
   const compare = address("/compare", { jobs: `${location}/${id}` });
   const actions = html`
     ${own.model && html`<${Button} kind="primary" icon="try" to=${address("/try", { model: own.model })}>${t("job.try")}<//>`}
@@ -191,25 +195,26 @@ function Findings({ findings, message }) {
 }
 
 /** The figures in a row, and what is being done now. */
-function Standing({ job, state, report, watch }) {
+function Standing({ job, state, report, watch, curves }) {
   const own = job.tunesmith ?? {};
   const said = watch.progress ?? {};
   const training = report.data?.training;
   const inTune = said.task === "tune";
-  const step = (inTune ? said.step : null) ?? own.step;
+  const lives = !RESTING.has(state);
+  // An attempt that has only begun says no step of its own.
+  const step = (inTune ? said.step : null) ?? own.step ?? (lives ? curves.data?.lastStep || null : null);
   const left = (inTune ? said.seconds_left : null) ?? own.secondsLeft;
   const speed = (inTune ? said.tokens_per_s : null) ?? own.tokensPerSecond;
   const [chip, ...details] = (own.device ?? training?.device ?? "").split(", ");
   const pool = report.data?.parameters?.find(({ name }) => name === "accelerator_type")?.value;
   const ranks = training?.ranks > 1 ? `${number(training.ranks)} \u00d7 ` : "";
-  const lives = !RESTING.has(state);
   return html`<${Figures} items=${[
     { label: t("jobs.steps"), value: step == null || step === own.steps ? number(own.steps) : `${number(step)} / ${number(own.steps)}`,
       note: [own.stoppedEarly && t("job.stopped"), training?.epochs && t("job.epochs", { count: number(training.epochs, 1) })].filter(Boolean).join(", ") },
     lives && left != null ? { label: t("job.left"), value: duration(left), note: html`${t("job.so.far")} <${Lasting} from=${job.startTime} />` }
       : { label: t("jobs.lasting"), value: job.startTime ? html`<${Lasting} from=${job.startTime} to=${job.endTime} />` : "",
         note: job.endTime ? html`${t("job.ended")} <${Time} at=${job.endTime} />` : job.startTime ? html`${t("job.started")} <${Time} at=${job.startTime} />` : "" },
-    { label: t("jobs.accuracy"), value: percent(own.bestAccuracy), note: own.bestLoss == null ? "" : t("job.loss.of", { loss: figure(own.bestLoss) }) },
+    { label: t("job.accuracy"), value: percent(own.bestAccuracy), note: own.bestLoss == null ? "" : t("job.loss.of", { loss: figure(own.bestLoss) }) },
     { label: t("job.speed"), value: speed == null ? "" : number(speed), note: speed == null ? "" : t("job.tokens.second") },
     { label: t("job.device"), value: chip ? `${ranks}${chip}` : pool && t("job.pool", { name: pool }),
       note: chip ? [...details, pool && t("job.pool", { name: pool })].filter(Boolean).join(", ") : "" },
@@ -254,7 +259,7 @@ function marksOf({ report, job, curves }) {
 function Tasks({ report, state, job }) {
   const data = report.data?.tasks ?? (job.tunesmith?.tasks ?? []).map((task) => ({ ...task, attempts: [] }));
   return html`<${Section} title=${t("job.tasks")}>
-    ${report.error && html`<${Problem} error=${report.error} retry=${report.reload} />`}
+    ${told(report.error) && html`<${Problem} error=${report.error} retry=${report.reload} />`}
     <ol class="job-tasks">${data.map((task) => html`<${Task} key=${task.name} task=${task} jobState=${state} />`)}</ol><//>`;
 }
 
@@ -315,7 +320,7 @@ function BatchJob({ job, state, error, id, location, reload }) {
       actions=${may && (ENDED.has(state) ? html`<${Button} kind="danger" icon="trash" onClick=${() => setDeleting(true)}>${t("jobs.delete")}<//>`
         : html`<${Button} kind="danger" icon="stop" busy=${busy} disabled=${state === "CANCELLING"} onClick=${cancel}>${t("jobs.cancel")}<//>`)} />
     <p class="hidden" aria-live="polite">${t("job.now", { state: word("state", state) })}</p>
-    ${error && html`<${Problem} error=${error} retry=${reload} />`}
+    ${told(error) && html`<${Problem} error=${error} retry=${reload} />`}
     ${state === "FAILED" && job.error && html`<${Problem} error=${{ message: job.error.message }} />`}
     <${Figures} items=${[
       { label: t("job.batch.done"), value: number(good) }, { label: t("job.batch.failed"), value: number(bad) },

@@ -177,7 +177,7 @@ export function Curves({ curves, marks, query, resting }) {
   const common = { marks, shared: range, onRange: look, syncKey: "job", smoothing: choice.smoothing };
   const nothing = !data.totalPoints;
   return html`<${Section} title=${t("job.curves")} class="job-curves" actions=${!nothing && html`<${ChartChoices} value=${choice} onChange=${choose} />`}>
-    ${error && html`<${Problem} error=${error} retry=${ask} />`}
+    ${error && error.status !== "UNREACHABLE" && html`<${Problem} error=${error} retry=${ask} />`}
     ${nothing ? html`<p class="muted">${t(resting ? "job.curves.none" : "job.curves.soon")}</p>` : html`
     <div class="charts">
       <${Chart} title=${t("job.curve.loss")} series=${drawn.loss} ...${common} logarithmic=${choice.logarithmic} />

@@ -124,7 +124,7 @@ export function Parameters({ report, query }) {
         <th scope="row"><code>${one.name}</code><span class="muted">${has(`job.about.${one.name}`) ? t(`job.about.${one.name}`) : one.description}</span></th>
         <td>${told(one.value)}</td>
         <td>${one.isDefault ? html`<span class="muted">${t("job.is.default")}</span>`
-          : one.default === null ? html`<span class="chosen-mark">${t("job.chosen")}</span>` : html`<span class="chosen-mark">${t("job.chosen")}</span>
+          : one.default === null ? html`<span class="chosen-mark">${t("job.chosen")}</span>` : html`<span class="chosen-mark">${t("job.chosen")}</span>${" "}
             <span class="muted">${t("job.default.is", { value: "" })}${told(one.default)}</span>`}</td></tr>`)}</tbody></table></div><//>
     ${schedule && !few && html`<${Section} title=${t("job.derived")}><${Facts} rows=${[
       [t("job.batch.size"), number(report.batchSize)], [t("job.peak"), figure(schedule.peak)],

@@ -131,6 +131,7 @@ export default {
   "job.started": "started",
   "job.ended": "Ended",
   "job.loss.of": "loss {loss}",
+  "job.accuracy": "Best accuracy",
   "job.accuracy.of": "accuracy {accuracy}",
   "job.speed": "Speed",
   "job.tokens.second": "tokens/s",
@@ -185,7 +186,7 @@ export default {
   "job.curve.speed": "Tokens/s",
 
   "job.log.task": "Which log",
-  "job.log.newest": "What runs now",
+  "job.log.newest": "Newest task",
   "job.log.find": "Find in the lines",
   "job.log.copy": "Copy the lines",
   "job.log.found": "Lines found: {count}",

@@ -131,6 +131,7 @@ export default {
   "job.started": "시작:",
   "job.ended": "종료",
   "job.loss.of": "손실 {loss}",
+  "job.accuracy": "최고 정확도",
   "job.accuracy.of": "정확도 {accuracy}",
   "job.speed": "속도",
   "job.tokens.second": "토큰/초",
@@ -185,7 +186,7 @@ export default {
   "job.curve.speed": "초당 토큰",
 
   "job.log.task": "표시할 로그",
-  "job.log.newest": "현재 실행 중인 단계",
+  "job.log.newest": "가장 최근 단계",
   "job.log.find": "로그에서 찾기",
   "job.log.copy": "로그 복사",
   "job.log.found": "찾은 줄: {count}개",
