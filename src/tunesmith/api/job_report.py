@@ -88,7 +88,7 @@ def get_pipeline_job_log(
     begun = [(one.name, number) for one in printing for number in range(1, one.attempt + 1)]
     of = [(name, number) for name, number in begun if task in ("", name) and attempt in (0, number)]
     if (task or attempt) and not of:
-        raise NotFound(f"{found.name} has no attempt {attempt or 1} of a task {task or 'at all'} that has begun and prints")
+        raise NotFound(f"{found.name} has no log of attempt {attempt or 1} of a task {task or 'at all'}")
     said: dict[str, Any] = {"attempts": [{"task": name, "attempt": number} for name, number in begun]}
     if of:
         name, number = of[-1]
