@@ -75,19 +75,25 @@ def get_pipeline_job_log(
     attempt: Annotated[int, Query(ge=0)] = 0,
     lines: Annotated[int, Query(ge=1, le=MOST_LINES)] = 500,
     before_byte: Annotated[int | None, Query(alias="beforeByte", ge=0)] = None,
+    after_byte: Annotated[int, Query(alias="afterByte", ge=0)] = 0,
 ) -> Response:
-    """The last lines of what an attempt printed: of the task that began last, unless one is named."""
+    """The last lines of what an attempt printed: of the task that began last, unless one is named.
+
+    With an answer's `startByte` in `beforeByte` one gets the lines before it, with its `endByte` in `afterByte` those
+    that have been written since.
+    """
     settings: Settings = request.app.state.settings
     found = pipeline_jobs.find(request, project, location, job)
-    begun = [(one.name, number) for one in found.tasks for number in range(1, one.attempt + 1)]
+    printing = [one for one in found.tasks if one.name in pipeline.PROCESS_TASKS]
+    begun = [(one.name, number) for one in printing for number in range(1, one.attempt + 1)]
     of = [(name, number) for name, number in begun if task in ("", name) and attempt in (0, number)]
     if (task or attempt) and not of:
-        raise NotFound(f"{found.name} has no attempt {attempt or 1} of a task {task or 'at all'} that has begun")
+        raise NotFound(f"{found.name} has no log of attempt {attempt or 1} of a task {task or 'at all'}")
     said: dict[str, Any] = {"attempts": [{"task": name, "attempt": number} for name, number in begun]}
     if of:
         name, number = of[-1]
         path = JobFolder(settings.jobs / found.id).attempt(name, number).log
-        said |= {"task": name, "attempt": number, **_tail(path, lines, before_byte)}
+        said |= {"task": name, "attempt": number, **_tail(path, lines, before_byte, after_byte)}
     return page_of(said)
 
 
@@ -115,23 +121,26 @@ def get_pipeline_job_report(request: Request, caller: Viewer, project: str, loca
     )
 
 
-def _tail(path: Path, lines: int, before_byte: int | None) -> dict[str, Any]:
+def _tail(path: Path, lines: int, before_byte: int | None, after_byte: int) -> dict[str, Any]:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
+        size = 0
+    for name, byte in (("beforeByte", before_byte or 0), ("afterByte", after_byte)):
+        if byte > size:
+            raise InvalidArgument.of(name, f"is {byte:,}, and the log has {size:,} bytes")
+    if not size:
         return {"lines": [], "startByte": 0, "endByte": 0}
     end = size if before_byte is None else before_byte
-    if end > size:
-        raise InvalidArgument.of("beforeByte", f"is {end:,}, and the log has {size:,} bytes")
-    start = max(0, end - TAIL_BYTES)
+    start = max(after_byte, end - TAIL_BYTES)
     with open(path, "rb") as file:
         file.seek(start)
-        data = file.read(end - start)
+        data = file.read(max(0, end - start))
     if before_byte is None and not data.endswith(b"\n"):
         data = data[: data.rfind(b"\n") + 1]  # a line that is being written
     end = start + len(data)
     pieces = data.splitlines(keepends=True)
-    if start and len(pieces) > lines:
+    if start > after_byte and len(pieces) > lines:
         pieces = pieces[1:]  # it begins in the middle
     kept = pieces[-lines:]
     return {

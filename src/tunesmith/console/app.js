@@ -14,6 +14,7 @@ const PAGES = {
   settings: { page: () => import("./settings.js") },
   try: { page: () => import("./try.js") },
   models: { page: () => import("./models.js"), item: () => import("./model.js") },
+  jobs: { page: () => import("./jobs.js"), item: () => import("./job.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 

@@ -46,21 +46,24 @@ export function smooth(values, weight) {
 }
 
 /**
- * Chart: title, series [{id, label, steps, values, colour (number in COLOURS), dash (number), points, faint}],
+ * Chart: title, series [{id, label, steps, values, colour (number in COLOURS), dash (number), points, faint, exact (never
+ * smoothed)}],
  * marks [{step, label}] as vertical lines, format(value), height, smoothing (0 to 0.99), logarithmic, xLabel, xFormat(x),
- * onRange(from, to) when the reader zooms or pans (null, null: back to all), syncKey (charts that move together).
+ * onRange(from, to) when the reader zooms or pans (null, null: back to all), shared ({min, max}, or null for all: what
+ * several charts show together, which onRange then changes), syncKey (charts whose cursors move together).
  * Drag to zoom, double click to see all; with the keyboard: arrows pan, + and - zoom, 0 sees all.
  */
 export function Chart({
-  title, series, marks = [], format = figure, height = 240, smoothing = 0, logarithmic = false, xLabel, xFormat = number, onRange, syncKey,
+  title, series, marks = [], format = figure, height = 240, smoothing = 0, logarithmic = false, xLabel, xFormat = number, onRange,
+  syncKey, shared,
 }) {
   const place = useRef(null);
   const plot = useRef(null);
-  const range = useRef(null);
+  const range = useRef(shared ?? null);
   const colours = useValue(theme);
   const dark = useDark();
   const [failed, setFailed] = useState(false);
-  const [zoomed, setZoomed] = useState(false);
+  const [zoomed, setZoomed] = useState(Boolean(shared));
   const shape = JSON.stringify(series.map(({ id, label, colour, dash, points, faint }) => [id, label, colour, dash, points, faint]));
   const data = useMemo(() => joined(series, smoothing), [series, smoothing]);
   const latest = useRef({});
@@ -71,7 +74,7 @@ export function Chart({
     let watch = null;
     loaded().then((UPlot) => {
       if (ended) return;
-      const options = optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place, range, setZoomed });
+      const options = optionsOf(UPlot, { series, height, logarithmic, syncKey, together: shared !== undefined, latest, place, range, setZoomed });
       plot.current = new UPlot(options, latest.current.data, place.current);
       if (range.current) plot.current.setScale("x", range.current);
       watch = new ResizeObserver(() => plot.current?.setSize({ width: place.current.clientWidth, height }));
@@ -91,12 +94,18 @@ export function Chart({
     if (range.current) plot.current.setScale("x", range.current);
   }, [data]);
   useEffect(() => plot.current?.redraw(false), [JSON.stringify(marks)]);
+  useEffect(() => {
+    if (shared !== undefined) turn(shared);
+  }, [shared?.min, shared?.max]);
 
-  const show = (next) => {
+  const turn = (next) => {
     range.current = next;
     setZoomed(Boolean(next));
     const steps = latest.current.data[0];
-    plot.current?.setScale("x", next ?? { min: steps[0], max: steps[steps.length - 1] });
+    if (steps.length) plot.current?.setScale("x", next ?? { min: steps[0], max: steps[steps.length - 1] });
+  };
+  const show = (next) => {
+    turn(next);
     latest.current.onRange?.(next?.min ?? null, next?.max ?? null);
   };
   const press = (event) => {
@@ -157,9 +166,9 @@ function joined(series, weight) {
   for (const { steps } of series) for (const step of steps) all.add(step);
   const x = [...all].sort((a, b) => a - b);
   const at = new Map(x.map((step, place) => [step, place]));
-  const columns = series.map(({ steps, values, faint }) => {
+  const columns = series.map(({ steps, values, faint, exact }) => {
     const column = new Array(x.length).fill(null);
-    const told = faint ? values : smooth(values, weight);
+    const told = faint || exact ? values : smooth(values, weight);
     steps.forEach((step, number_) => {
       column[at.get(step)] = told[number_];
     });
@@ -177,7 +186,9 @@ function rangeOf(UPlot, min, max) {
   return UPlot.rangeNum(min, max, 0.1, true);
 }
 
-function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place, range, setZoomed }) {
+function optionsOf(UPlot, { series, height, logarithmic, syncKey, together, latest, place, range, setZoomed }) {
+  // Charts that share what they show zoom by that; of each other they follow the cursor only.
+  const filters = together ? { pub: (type) => type === "mousemove" || type === "mouseleave" } : undefined;
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const axis = {
@@ -189,9 +200,9 @@ function optionsOf(UPlot, { series, height, logarithmic, syncKey, latest, place,
     width: place.current.clientWidth,
     height,
     scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : { range: (_, min, max) => rangeOf(UPlot, min, max) } },
-    axes: [{ ...axis, ...(latest.current.xFormat === number ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
+    axes: [{ ...axis, size: 32, ...(latest.current.xFormat === number ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.xFormat(tick))) },
       { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : latest.current.format(tick))) }],
-    cursor: { drag: { x: true, y: false }, sync: syncKey ? { key: syncKey, setSeries: false } : undefined, points: { size: 7 } },
+    cursor: { drag: { x: true, y: false }, sync: syncKey ? { key: syncKey, setSeries: false, ...(filters && { filters }) } : undefined, points: { size: 7 } },
     legend: { live: true, markers: { dash: (_, place) => STROKES[(series[place - 1]?.dash ?? 0) % STROKES.length] } },
     series: [{ label: latest.current.xLabel ?? t("chart.step"), value: (_, value) => (value == null ? "\u2013" : latest.current.xFormat(value)) },
       ...series.map(({ label, colour: named, dash = 0, points = false, faint = false }) => ({
