@@ -61,8 +61,10 @@ def check_dataset(
     body: Annotated[CheckBody, Depends(body_of(CheckBody))],
 ) -> Response:
     """What is wrong or unwise in a data file, by line, with statistics; the same check that a job begins with."""
-    named = {"datasetUri": body.dataset_uri, "evaluationDataUri": body.evaluation_data_uri}
-    uris = refuse_unreadable(request, caller, {field: uri for field, uri in named.items() if uri})
+    named = {"datasetUri": body.dataset_uri}
+    if body.evaluation_data_uri:
+        named["evaluationDataUri"] = body.evaluation_data_uri
+    uris = refuse_unreadable(request, caller, named)
     spec = _spec(body, body.evaluation_data_uri) if body.base_model else None
     inspector: Inspector = request.app.state.inspector
     found = asked(
