@@ -30,7 +30,7 @@ MEDIAN_FUNCTION_LINES = 10
 ROOT = (
     "errors", "catalog", "spec", "resources", "filters", "storage", "folder", "process", "pipeline", "settings",
     "model_card", "questions", "instances", "batch", "dataset", "fingerprint",
-    "adapter_check",
+    "adapter_check", "cost",
 )  # fmt: skip
 
 
@@ -57,14 +57,15 @@ IMPORTS = (
     Row("batch", ("catalog", "spec")),
     Row("dataset", ("spec",)),
     Row("adapter_check", ("errors",)),
+    Row("cost", ("spec",)),
     Row("fingerprint", ("errors", "catalog", "folder")),
     Row("store", ("errors", "spec", "batch", "dataset", "resources", "filters", "pipeline", "settings", "store")),
     Row("migrations", ()),
     Row("data", ("errors", "spec", "batch", "dataset", "catalog", "instances", "storage", "folder", "data")),
     Row(
         "engine",
-        ("errors", "spec", "batch", "catalog", "instances", "questions", "fingerprint", "storage", "folder", "process",
-         "data", "engine"),
+        ("errors", "spec", "batch", "catalog", "instances", "questions", "fingerprint", "cost", "storage", "folder",
+         "process", "data", "engine"),
     ),
     Row("evals", ("errors", "spec", "folder", "data", "evals")),
     Row(
@@ -89,6 +90,7 @@ IMPORTS = (
         ("errors", "folder", "process"),
         ("catalog", "spec", "batch", "dataset", "storage", "data", "engine", "evals", "client"),
     ),
+    Row("inspection", ("errors",), ("catalog", "spec", "cost", "fingerprint", "storage", "data", "engine")),
     Row("up", ("errors", "settings", "foreground"), ("api", "slow_clients")),
     Row("slow_clients", ()),
     Row("vertex_compat", ("errors", "resources")),
@@ -96,7 +98,7 @@ IMPORTS = (
     Row("report", ("errors", "folder", "pipeline")),
     Row("flags", ("errors", "spec")),
     Row("doctor", ("catalog", "settings")),
-    Row("banner", ("errors", "spec", "watch"), ("data", "engine")),
+    Row("banner", ("errors", "spec", "watch"), ("cost", "data", "engine")),
     Row("foreground", ("errors", "folder", "process", "settings", "watch"), ("store", "resources", "work")),
     Row("build_command", ("errors", "printing", "watch", "settings"), ("data",)),
     Row("build_remotely", ("errors", "resources", "client", "build_command"), ("cli", "data")),
@@ -149,6 +151,7 @@ THIRD_PARTIES = {
         "engine.ranks",
         "engine.vllm",
         "evals.sandbox",
+        "api.inspector",
         "data.codebase.git",
         "data.codebase.crew",
         "data.codebase.remote",
@@ -346,6 +349,7 @@ GROUPS = {
     "spec": (ROOT_MODULES, HEAVY | {"numpy", "sqlalchemy"}),
     "data": (tuple(m for m in MODULES if m.split(".")[0] == "data"), HEAVY - {"tokenizers"} | {"sqlalchemy"}),
     "evals": (tuple(m for m in MODULES if m.split(".")[0] == "evals"), HEAVY | {"sqlalchemy"}),
+    "inspection": (("inspection",), HEAVY | {"numpy", "pydantic", "sqlalchemy", "httpx"}),
     "task": (("task",), HEAVY | {"numpy", "pydantic", "sqlalchemy", "httpx"}),
     "work": (tuple(m for m in MODULES if m.split(".")[0] == "work"), HEAVY | {"numpy", "alembic", "fastapi", "jinja2"}),
     "api": (tuple(m for m in MODULES if m.split(".")[0] == "api"), HEAVY | {"numpy", "alembic"}),

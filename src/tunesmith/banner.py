@@ -15,8 +15,8 @@ from tunesmith.spec import TuningPlan
 from tunesmith.watch import duration
 
 if TYPE_CHECKING:
+    from tunesmith.cost import Estimate
     from tunesmith.data.build import Survey
-    from tunesmith.engine.estimate import Estimate
 
 
 # Below this a faster number format is not worth a person's thought.

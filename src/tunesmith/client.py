@@ -169,6 +169,19 @@ class Client:
         path = f"/v1/{self.parent(location)}/pipelineJobs"
         return self._call("POST", path, query={"pipelineJobId": job_id}, body=body, repeatable=True)
 
+    def estimate_job(self, body: Mapping[str, Any], *, location: str | None = None) -> Wire:
+        """What such a PipelineJob would cost: findings in its data, tokens, time, memory. Submits nothing."""
+        return self._call("POST", f"/v1/{self.parent(location)}/pipelineJobs:estimate", body=body, repeatable=True)
+
+    def check_data(self, dataset_uri: str, evaluation_data_uri: str = "", base_model: str = "") -> Wire:
+        """What is wrong or unwise in a data file in a bucket, by line; with a base model, tokens are counted too."""
+        asked = {"datasetUri": dataset_uri, "evaluationDataUri": evaluation_data_uri, "baseModel": base_model}
+        return self._call("POST", f"/v1/{self.parent()}/datasets:check", body=asked, repeatable=True)
+
+    def job_report(self, name: str) -> Wire:
+        """What there is to say of a job: parameters, data, tasks and attempts, scores, examples."""
+        return self._call("GET", f"/v1/{self._job_name(name)}:report")
+
     def job(self, name: str) -> Wire:
         """A job, by its id or its resource name."""
         return self._call("GET", f"/v1/{self._job_name(name)}")

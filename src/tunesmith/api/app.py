@@ -23,8 +23,10 @@ from tunesmith.api import (
     buckets,
     console,
     dataset_build_jobs,
+    datasets,
     document,
     endpoints,
+    estimates,
     health,
     installation,
     job_report,
@@ -40,6 +42,7 @@ from tunesmith.api import (
     tensorboards,
 )
 from tunesmith.api.curves import Curves
+from tunesmith.api.inspector import Inspector
 from tunesmith.api.wire import HTTP_STATUS, check_text, error_body
 from tunesmith.errors import (
     FailedPrecondition,
@@ -61,6 +64,8 @@ ROUTERS = (
     templates.router,
     operations.router,
     job_report.router,
+    estimates.router,
+    datasets.router,
     pipeline_jobs.router,
     model_export.router,
     models.router,
@@ -96,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.forwarding = predictions.open_forwarding()
     app.state.console = console.read()
     app.state.curves = Curves(settings)
+    app.state.inspector = Inspector(settings)
     app.state.board = board.TensorBoard(settings, app.state.store)
     for router in ROUTERS:
         app.include_router(router)
@@ -111,6 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await app.state.forwarding.aclose()
+    app.state.inspector.close()
     app.state.store.close()
 
 

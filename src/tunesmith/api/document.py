@@ -55,6 +55,8 @@ def _page(field: str, of: str) -> dict[str, Any]:
 
 TEXT: dict[str, Any] = {"type": "string"}
 WHOLE: dict[str, Any] = {"type": "integer"}
+NUMBER: dict[str, Any] = {"type": "number"}
+FLAG: dict[str, Any] = {"type": "boolean"}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 LABELS: dict[str, Any] = {"type": "object", "additionalProperties": TEXT}
 SHARES: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 100}}
@@ -63,6 +65,27 @@ STATUS = _object("code message", code=WHOLE, message=TEXT)
 _TIMES = {"createTime": TIME, "updateTime": TIME}
 _TOKENS = _object("totalTokens totalBillableCharacters", totalTokens=WHOLE, totalBillableCharacters=WHOLE)
 _COUNTS = _object("inputTokenCount outputTokenCount", inputTokenCount=_TOKENS, outputTokenCount=_TOKENS)
+
+_FIGURES = {"valid": FLAG, "examples": WHOLE, "format": {"type": ["string", "null"]}, "sha256": TEXT}
+_CHECK = _object(
+    "valid examples findings statistics",
+    **_FIGURES,
+    findings=_list(
+        _object(
+            "line field code severity message remedy text",
+            line=WHOLE,
+            field=TEXT,
+            code=TEXT,
+            severity={"enum": ["error", "warning"]},
+            message=TEXT,
+            remedy=TEXT,
+            text=TEXT,
+        )
+    ),
+    statistics=ANY_OBJECT,
+    tokens=ANY_OBJECT,
+    evaluation=_object("valid examples statistics", **_FIGURES, statistics=ANY_OBJECT),
+)
 
 SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Error": _object(
@@ -120,6 +143,57 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         tunesmith=ANY_OBJECT,
     ),
     "PipelineJobs": _page("pipelineJobs", "PipelineJob"),
+    "DatasetCheck": _CHECK,
+    "DatasetPreview": _object(
+        "rows",
+        total=WHOLE,
+        rows=_list(
+            _object(
+                "line",
+                line=WHOLE,
+                kind={"enum": ["generation", "chat", "fim"]},
+                context=TEXT,
+                messages=_list(_object("author content trained", author=TEXT, content=TEXT, trained=FLAG)),
+                prefix=TEXT,
+                suffix=TEXT,
+                middle=TEXT,
+                order=TEXT,
+                length=WHOLE,
+                promptTokens=WHOLE,
+                targetTokens=WHOLE,
+                tooLong=FLAG,
+                tokens=_list(_object("id text weight", id=WHOLE, text=TEXT, weight={"enum": [0, 1]})),
+                hidden=_object("after tokens", after=WHOLE, tokens=WHOLE),
+                error=TEXT,
+                text=TEXT,
+            )
+        ),
+    ),
+    "Estimate": {
+        **_CHECK,
+        "required": [*_CHECK["required"], "refusedExamples", "batchSize", "steps", "contextTokens", "queuePosition"],
+        "properties": {
+            **{name: schema for name, schema in _CHECK["properties"].items() if name != "tokens"},
+            **dict.fromkeys(
+                (
+                    "refusedExamples",
+                    "batchSize",
+                    "steps",
+                    "contextTokens",
+                    "queuePosition",
+                    "evaluationExamples",
+                    "tokens",
+                    "targetTokens",
+                    "longestTokens",
+                    "memoryBytes",
+                    "memoryAvailableBytes",
+                ),
+                WHOLE,
+            ),
+            **dict.fromkeys(("epochs", "seconds", "tokensPerSecond"), NUMBER),
+            **dict.fromkeys(("device", "dtype", "deviceKnown"), TEXT),
+        },
+    },
     "DatasetBuildJob": _object(
         "",
         name={"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/datasetBuildJobs/[0-9]+$"},
@@ -241,6 +315,9 @@ ANSWERS: Mapping[str, str] = {
     f"delete {_JOBS}/{{job}}": "Operation",
     f"post {_JOBS}:batchDelete": "Operation",
     f"post {_JOBS}:batchCancel": "Operation",
+    f"post {_JOBS}:estimate": "Estimate",
+    f"post {_IN_PROJECT}/datasets:check": "DatasetCheck",
+    f"post {_IN_PROJECT}/datasets:preview": "DatasetPreview",
     f"post {_BUILDS}": "DatasetBuildJob",
     f"get {_BUILDS}": "DatasetBuildJobs",
     f"get {_BUILDS}/{{job}}": "DatasetBuildJob",

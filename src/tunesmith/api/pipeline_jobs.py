@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -394,35 +394,30 @@ async def _events(settings: Settings, store: Store, job_id: str, seen: Place) ->
 
 
 def _news(settings: Settings, store: Store, job_id: str, seen: Place) -> list[str]:
+    """What there is beyond the place, which goes along: each event's id is the place behind it."""
     job = store.job(job_id)
     root = JobFolder(settings.jobs / job.id)
-    found: list[tuple[str, Any]] = []
-    found += [("metrics", line) for line in _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)]
+    news = [*_metrics_events(root, job.task(pipeline.TUNE).attempt, seen)]
     for task in job.tasks:
         if task.attempt:
-            place = f"{task.name}/{task.attempt}"
-            log = root.attempt(task.name, task.attempt).log
-            text, seen.log_bytes[place] = folder.tail_text(log, seen.log_bytes.get(place, 0))
-            found += [("log", {"task": task.name, "attempt": task.attempt, "line": line}) for line in text]
+            news += _log_events(root, task.name, task.attempt, seen)
     progress = _progress(job, root)
     if progress != seen.progress:
         seen.progress = progress
-        found.append(("progress", progress))
+        news.append(_event("progress", progress, seen))
     for event in store.events(job_id, after=seen.event):
         seen.event = event.number
         said = {"task": event.task, "attempt": event.attempt, "state": event.state, "message": event.message}
-        found.append(("state", present(time=timestamp(event.time), **said)))
+        news.append(_event("state", present(time=timestamp(event.time), **said), seen))
     seen.state = job.state
-    # One look is one place: whoever has seen a part of it sees the part again.
-    *most, last = found or [("", None)]
-    lines = [_event(kind, data) for kind, data in most]
-    return [*lines, _event(*last, place=watch_place.written(seen))] if found else []
+    return news
 
 
 def _present(settings: Settings, job: Job) -> Place:
     """Where one is who has seen all metrics and log lines, and no state yet."""
     root, seen = JobFolder(settings.jobs / job.id), Place()
-    _new_metrics(root, job.task(pipeline.TUNE).attempt, seen)
+    for _ in _metrics_events(root, job.task(pipeline.TUNE).attempt, seen):
+        pass
     for task in job.tasks:
         log = root.attempt(task.name, task.attempt).log
         if task.attempt and log.is_file():
@@ -430,18 +425,27 @@ def _present(settings: Settings, job: Job) -> Place:
     return seen
 
 
-def _new_metrics(root: JobFolder, attempt: int, seen: Place) -> list[dict[str, Any]]:
+def _metrics_events(root: JobFolder, attempt: int, seen: Place) -> Iterator[str]:
     """Lines that were not shown yet: an attempt that resumes another has that one's lines in its own file again."""
     if attempt != seen.attempt:
         seen.attempt, seen.metrics_bytes = attempt, 0
-    found, seen.metrics_bytes = folder.tail_jsonl(root.attempt(pipeline.TUNE, attempt).metrics, seen.metrics_bytes)
-    fresh = []
+    found, end = folder.tail_jsonl(root.attempt(pipeline.TUNE, attempt).metrics, seen.metrics_bytes)
     for line in found:
         place = line["step"], "eval_total_loss" in line
         if place > seen.measured:
             seen.measured = place
-            fresh.append(line)
-    return fresh
+            yield _event("metrics", line, seen)
+    seen.metrics_bytes = end
+
+
+def _log_events(root: JobFolder, task: str, attempt: int, seen: Place) -> Iterator[str]:
+    place = f"{task}/{attempt}"
+    lines, end = folder.tail_text(root.attempt(task, attempt).log, seen.log_bytes.get(place, 0))
+    for number in range(seen.log_lines.get(place, 0), len(lines)):
+        seen.log_lines[place] = number + 1
+        yield _event("log", {"task": task, "attempt": attempt, "line": lines[number]}, seen)
+    seen.log_lines.pop(place, None)
+    seen.log_bytes[place] = end
 
 
 def _progress(job: Job, root: JobFolder) -> dict[str, Any]:
@@ -456,7 +460,7 @@ def _progress(job: Job, root: JobFolder) -> dict[str, Any]:
     return {**said, "task": begun[-1].name, "attempt": begun[-1].attempt}
 
 
-def _event(kind: str, data: Any, place: str = "") -> str:
+def _event(kind: str, data: Any, place: Place | None = None) -> str:
     # In ASCII: to some clients more characters end a line than to others.
-    at = f"id: {place}\n" if place else ""
+    at = f"id: {watch_place.written(place)}\n" if place is not None else ""
     return f"event: {kind}\n{at}data: {json.dumps(data)}\n\n"

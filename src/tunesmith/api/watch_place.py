@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,15 +21,18 @@ class Place:
     """The last line of metrics: its step, and whether it is the step's evaluation, which follows its training."""
     progress: dict[str, Any] = field(default_factory=dict)
     log_bytes: dict[str, int] = field(default_factory=dict)
-    """By task and attempt."""
+    """By task and attempt: how far each log has been read."""
+    log_lines: dict[str, int] = field(default_factory=dict)
+    """How many lines behind that have been seen, of a log that is being told."""
 
 
 _NUMBERS = ("event", "attempt", "metrics_bytes")
+_LOGS = ("log_bytes", "log_lines")
 
 
 def written(place: Place) -> str:
     """For the id of an event; what an attempt says of itself is seen again."""
-    said = {**asdict(place), "progress": {}}
+    said = {name: getattr(place, name) for name in (*_NUMBERS, *_LOGS, "measured")}
     return base64.urlsafe_b64encode(json.dumps(said, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
@@ -39,10 +42,11 @@ def read(text: str) -> Place | None:
         said = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         step, evaluated = said["measured"]
         numbers = {name: said[name] for name in _NUMBERS}
-        log_bytes = {str(place): count for place, count in said["log_bytes"].items()}
-        whole = all(type(count) is int and count >= 0 for count in (*numbers.values(), *log_bytes.values()))
+        logs = {name: {str(place): count for place, count in said[name].items()} for name in _LOGS}
+        counts = [count for log in logs.values() for count in log.values()]
+        whole = all(type(count) is int and count >= 0 for count in (*numbers.values(), *counts))
         if not whole or type(step) is not int or type(evaluated) is not bool:
             return None
-        return Place(**numbers, measured=(step, evaluated), log_bytes=log_bytes)
+        return Place(**numbers, measured=(step, evaluated), **logs)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -117,8 +117,8 @@ class Built:
 
 
 @dataclass(slots=True)
-class _Tally:
-    """Lengths of the rows that went by, and the rows that cannot be trained on."""
+class Tally:
+    """Lengths in tokens of the rows that went by, and the rows that cannot be trained on."""
 
     lengths: list[int] = field(default_factory=list)
     prompts: list[int] = field(default_factory=list)
@@ -158,7 +158,7 @@ def build(plan: TuningPlan, base_folder: Path, shards: Path, *, on_progress: OnP
             write_shard(unfinished / "replay", replayed)
         _refuse_changed(files, before)
     return Built(
-        survey=_survey(plan, tallies),
+        survey=survey_of(plan, tallies),
         sha256=before,
         format=str(report.format),
         findings=len(report.to_json()["findings"]),
@@ -170,16 +170,24 @@ def build(plan: TuningPlan, base_folder: Path, shards: Path, *, on_progress: OnP
 
 def survey(plan: TuningPlan, base_folder: Path, *, on_progress: OnProgress = _silent) -> Survey:
     """What `build` would count, with its refusals but without its check of the files and without writing."""
+    tallies = count_rows(plan, base_folder, on_progress=on_progress)
+    files = _files(plan)
+    for role, found in tallies.items():
+        _refuse(files[role], found.refused)
+        if not found.lengths:
+            raise InvalidArgument.of("dataset", f"{files[role]} holds no example")
+    return survey_of(plan, tallies)
+
+
+def count_rows(plan: TuningPlan, base_folder: Path, *, on_progress: OnProgress = _silent) -> dict[str, Tally]:
+    """The rows of the plan's files, training and perhaps evaluation: counted, or refused."""
     renderer = open_renderer(plan, base_folder)
     tallies = {}
     for role, path in _files(plan).items():
-        tallies[role] = tally = _Tally()
-        for _ in _fitting(path, plan, renderer, tally, on_progress):
+        tallies[role] = found = Tally()
+        for _ in _fitting(path, plan, renderer, found, on_progress):
             pass
-        _refuse(path, tally.refused)
-        if not tally.lengths:
-            raise InvalidArgument.of("dataset", f"{path} holds no example")
-    return _survey(plan, tallies)
+    return tallies
 
 
 def open_renderer(plan: TuningPlan, base_folder: Path) -> Renderer:
@@ -208,8 +216,8 @@ def _checked(files: Mapping[str, Path], renderer: Renderer) -> Report:
     return report
 
 
-def _write(target: Path, path: Path, plan: TuningPlan, renderer: Renderer, on_progress: OnProgress) -> _Tally:
-    tally = _Tally()
+def _write(target: Path, path: Path, plan: TuningPlan, renderer: Renderer, on_progress: OnProgress) -> Tally:
+    tally = Tally()
     rows = _fitting(path, plan, renderer, tally, on_progress)
     first = next(rows, None)
     if first is not None:
@@ -221,7 +229,7 @@ def _write(target: Path, path: Path, plan: TuningPlan, renderer: Renderer, on_pr
 
 
 def _fitting(
-    path: Path, plan: TuningPlan, renderer: Renderer, tally: _Tally, on_progress: OnProgress
+    path: Path, plan: TuningPlan, renderer: Renderer, tally: Tally, on_progress: OnProgress
 ) -> Iterator[Rendered]:
     """The rows of a file that can be trained on, counted; the others are noted in the tally."""
     conversations = (_of_kind(conversation, plan, path) for conversation in read(path))
@@ -371,8 +379,9 @@ def _as_conversation(index: int, row: stdlib.Row) -> Conversation:
     return Conversation(index, "generation", None, messages, None)
 
 
-def _survey(plan: TuningPlan, tallies: Mapping[str, _Tally]) -> Survey:
-    training, evaluation = tallies["training"], tallies.get("evaluation", _Tally())
+def survey_of(plan: TuningPlan, tallies: Mapping[str, Tally]) -> Survey:
+    """What was counted, in figures; every file has a row."""
+    training, evaluation = tallies["training"], tallies.get("evaluation", Tally())
     return Survey(
         examples=len(training.lengths),
         tokens=sum(training.lengths),

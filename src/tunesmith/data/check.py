@@ -31,6 +31,7 @@ from tunesmith.data.formats import (
     parse_row,
     unknown_keys,
 )
+from tunesmith.data.histogram import histogram
 from tunesmith.data.lines import Problem, RawLine, ReadingLimits, read_lines
 from tunesmith.errors import NotFound
 from tunesmith.spec import EVALUATION_ROWS
@@ -527,6 +528,10 @@ def _statistics(path: Path, seen: _Pass) -> dict[str, Any]:
         "authors": dict(seen.authors),
         "keys": {displayable(key, 80): count for key, count in seen.keys.most_common(_KEYS_LISTED)},
         "codes": seen.found.statistics(),
+        "histograms": {
+            "prompt_characters": histogram(seen.prompts),
+            "answer_characters": histogram(seen.answers),
+        },
     }
 
 

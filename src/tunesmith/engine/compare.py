@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith import catalog, folder
+from tunesmith import catalog, cost, folder
 from tunesmith.data.build import SHOWN_FILE
 from tunesmith.data.formats import Conversation, Message
 from tunesmith.data.pack import Shard
 from tunesmith.data.render import Renderer
-from tunesmith.engine import memory
 from tunesmith.engine.adapters import load_tuned
 from tunesmith.engine.closeness import closeness, spread
 from tunesmith.engine.device import Device, probe
@@ -136,7 +135,7 @@ def _teller(attempt: AttemptFolder, progress: Progress, model: str) -> Callable[
 
 def _micro_batch_tokens(device: Device, *shards: Shard) -> int:
     longest = max(int(shard.lengths.max()) for shard in shards)
-    return max(longest, memory.MAX_TOKENS_CUDA if device.is_cuda else memory.MAX_TOKENS_CPU)
+    return max(longest, cost.MAX_TOKENS_CUDA if device.is_cuda else cost.MAX_TOKENS_CPU)
 
 
 def _as_measured(score: Score) -> dict[str, Any]:

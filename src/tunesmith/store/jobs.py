@@ -160,6 +160,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """An attempt that has tuned a model: the job's id, the attempt's number."""
+
+    job_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolUse:
     """What jobs make of a pool."""
 
@@ -350,6 +358,25 @@ class Jobs(Database):
         )
         with self._reading() as connection:
             return [Attempt(*row) for row in connection.execute(query)]
+
+    def last_worker(self) -> str | None:
+        """Who began the newest attempt of all: a process's identity. None before the first one."""
+        query = sa.select(tables.attempts.c.worker).order_by(tables.attempts.c.start_time.desc()).limit(1)
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
+
+    def last_tuned(self) -> Tuned | None:
+        """The newest attempt that has tuned a model."""
+        query = (
+            sa.select(tables.jobs.c.id, tables.tasks.c.attempt)
+            .join(tables.jobs, tables.jobs.c.sequence == tables.tasks.c.job)
+            .where(tables.tasks.c.name == pipeline.TUNE, tables.tasks.c.state == "SUCCEEDED")
+            .order_by(tables.tasks.c.number.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Tuned(*row)
 
     def queued_before(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Of each of them that waits in the queue of its pool, how many wait before it; by the jobs' ids."""

@@ -212,12 +212,30 @@ def ended(client: TestClient, tuning: AttemptFolder) -> AttemptFolder:
     return tuning
 
 
-def test_a_watch_goes_on_where_it_was(client: TestClient, ended: AttemptFolder) -> None:
+def test_a_watch_goes_on_behind_each_of_its_events(client: TestClient, ended: AttemptFolder) -> None:
     first = watched(client)
     assert [data["step"] for kind, _, data in first if kind == "metrics"] == [1, 2, 3]
-    place = next(place for _, place, _ in reversed(first) if place)
-    for again in (watched(client, f"?after={place}"), watched(client, **{"Last-Event-ID": place})):
-        assert [kind for kind, _, _ in again if kind in ("metrics", "log", "state")] == []
+    assert [data["line"] for kind, _, data in first if kind == "log"] == ["one", "two"]
+    for number, (_, place, _) in enumerate(first, 1):
+        rest = told(first[number:])
+        assert told(watched(client, f"?after={place}")) == rest
+        assert told(watched(client, **{"Last-Event-ID": place})) == rest
+
+
+def test_a_watch_goes_on_in_the_middle_of_what_has_grown_meanwhile(client: TestClient, ended: AttemptFolder) -> None:
+    first = watched(client)
+    middle = next(place for kind, place, data in first if kind == "log" and data["line"] == "one")
+    measure(ended, range(4, 5))
+    with open(ended.log, "a", encoding="utf-8") as log:
+        log.write("three\n")
+    rest = watched(client, f"?after={middle}")
+    assert [data["step"] for kind, _, data in rest if kind == "metrics"] == [4]
+    assert [data["line"] for kind, _, data in rest if kind == "log"] == ["two", "three"]
+
+
+def told(events: list[tuple[str, str, Any]]) -> list[tuple[str, Any]]:
+    """What is told once; what an attempt says of itself is told to whoever comes."""
+    return [(kind, data) for kind, _, data in events if kind != "progress"]
 
 
 def test_who_wants_news_gets_no_history(client: TestClient, ended: AttemptFolder) -> None:
