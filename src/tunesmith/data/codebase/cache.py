@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -79,6 +80,7 @@ class Cache:
             self._waiting = []
 
 
+@functools.cache
 def tools_sha256() -> str:
     """Of all that a value depends on beside the file: the source of this package, and its libraries' versions."""
     digest = hashlib.sha256()

@@ -14,7 +14,6 @@ The same files, options and version give the same bytes.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -403,6 +402,15 @@ def _analyses(files: Sequence[File], cache: Cache) -> Iterator[_Analysed]:
 # Leaks ---------------------------------------------------------------------------------------------------------
 
 
+class _Leaks(NamedTuple):
+    """What gives held-out rows away, by the numbers of the rows."""
+
+    widespread: dict[int, int]
+    """Held-out rows that go themselves: how many training rows gave each away."""
+    tasks: list[overlap.Task]
+    overlaps: list[overlap.Overlap]
+
+
 def _without_leaks(
     rows: Sequence[_Written], options: Options, cache: Cache, crew: Crew, tell: Tell
 ) -> tuple[list[_Written], list[dict[str, Any]]]:
@@ -411,53 +419,78 @@ def _without_leaks(
     A held-out row that many rows give away is what everybody writes there: it goes itself, since it tests nothing.
     """
     tell("looking for leaks", 0, 0)
+    leaks = _leaks(rows, options, cache, crew)
     out: dict[int, dict[str, Any]] = {}
-    while True:
-        found = _overlaps({number: row for number, row in enumerate(rows) if number not in out}, options, cache, crew)
-        given_away = Counter(one.evaluation_row for share in found for one in share.overlaps)
-        widespread = {number: count for number, count in given_away.items() if count > _WIDESPREAD}
-        for number, count in widespread.items():
-            out[number] = _leak("widespread", rows[number], 1.0, {"rows": count})
-        if not widespread:
-            break
-    for share in found:
-        for task in share.tasks:
-            said = {"suite": task.suite, "task": task.task, "what": task.what}
-            out.setdefault(task.row, _leak("suite", rows[task.row], task.share, said))
-        for one in share.overlaps:
-            other = rows[one.evaluation_row]
-            said = {"how": one.how, "other_path": other.file.path, "other_unit": other.made.origin["unit"]}
-            out.setdefault(one.row, _leak("overlap", rows[one.row], one.share, said))
+    for number, count in leaks.widespread.items():
+        out[number] = _leak("widespread", rows[number], 1.0, {"rows": count})
+    for task in leaks.tasks:
+        said = {"suite": task.suite, "task": task.task, "what": task.what}
+        out.setdefault(task.row, _leak("suite", rows[task.row], task.share, said))
+    for one in leaks.overlaps:
+        other = rows[one.evaluation_row]
+        said = {"how": one.how, "other_path": other.file.path, "other_unit": other.made.origin["unit"]}
+        out.setdefault(one.row, _leak("overlap", rows[one.row], one.share, said))
     return [row for number, row in enumerate(rows) if number not in out], [out[number] for number in sorted(out)]
 
 
-def _overlaps(rows: Mapping[int, _Written], options: Options, cache: Cache, crew: Crew) -> list[overlap.Overlaps]:
-    """Shares of the training rows, each compared with all that is held out, by the crew; or from the cache."""
+def _leaks(rows: Sequence[_Written], options: Options, cache: Cache, crew: Crew) -> _Leaks:
+    """What is found among the rows; or what was, from the cache."""
     suites = [Path(path) for path in options.suites]
-    said = [key_of(row.name, json.dumps(row.made.row, sort_keys=True)) for row in rows.values()]
-    key = key_of("overlaps", tools_sha256(), repr(list(rows)), *map(folder.file_sha256, suites), *said)
-    known: list[overlap.Overlaps] | None = cache.get([key]).get(key)
-    if known is not None:
-        return known
-    shares = [share for form in _FORMS for share in _shares(rows, form, suites)]
-    found: list[overlap.Overlaps] = []
-    for _, result in crew.map("compare", shares, lambda share: LOT_BYTES):
-        if isinstance(result, Lost):
-            raise Internal(f"the rows could not be compared: {result.detail}")
-        found.append(result)
-    cache.put(key, found)
-    return found
+    texts = [overlap.written(row.name, number, row.made.row) for number, row in enumerate(rows)]
+    said = [key_of(text.file, text.prompt, *text.answers, text.context) for text in texts]
+    key = key_of("leaks", tools_sha256(), *map(folder.file_sha256, suites), *said)
+    known: _Leaks | None = cache.get([key]).get(key)
+    if known is None:
+        known = _looked_for(rows, texts, suites, crew)
+        cache.put(key, known)
+    return known
 
 
-def _shares(rows: Mapping[int, _Written], form: Sequence[str], suites: list[Path]) -> Iterator[overlap.Share]:
-    # The number stands for the line, which is not known before all leaks are.
-    sides: dict[str, list[overlap.Written]] = {side: [] for side in _FILES}
-    for number, row in rows.items():
-        if row.kind in form:
-            sides[row.side].append(overlap.written(row.name, number, row.made.row))
-    training = sides[split.TRAINING]
+def _looked_for(
+    rows: Sequence[_Written], texts: Sequence[overlap.Written], suites: Sequence[Path], crew: Crew
+) -> _Leaks:
+    """All training rows compared with all that is held out; then, of what goes, those that had given it away.
+
+    Where a held-out row goes, the others find what they found before.
+    """
+    widespread: dict[int, int] = {}
+    tasks: list[overlap.Task] = []
+    overlaps: dict[int, overlap.Overlap] = {}
+    # Rows of one file lie together: many of them are cut from the same text.
+    ordered = asked = sorted(
+        range(len(rows)), key=lambda number: (rows[number].file.path, rows[number].made.origin["start"])
+    )
+    while True:
+        held = [number for number in range(len(rows)) if number not in widespread]
+        shares = [share for form in _FORMS for share in _shares(rows, texts, form, asked, held, suites)]
+        for _, result in crew.map("compare", shares, lambda share: LOT_BYTES):
+            if isinstance(result, Lost):
+                raise Internal(f"the rows could not be compared: {result.detail}")
+            tasks += result.tasks
+            overlaps.update({one.row: one for one in result.overlaps})
+        given_away = Counter(one.evaluation_row for one in overlaps.values())
+        gone = {number: count for number, count in given_away.items() if count > _WIDESPREAD}
+        if not gone:
+            return _Leaks(widespread, tasks, [overlaps[number] for number in sorted(overlaps)])
+        widespread |= gone
+        asked = [number for number in ordered if number in overlaps and overlaps[number].evaluation_row in gone]
+        for number in asked:
+            del overlaps[number]
+
+
+def _shares(
+    rows: Sequence[_Written],
+    texts: Sequence[overlap.Written],
+    form: Sequence[str],
+    asked: Sequence[int],
+    held: Sequence[int],
+    suites: Sequence[Path],
+) -> Iterator[overlap.Share]:
+    """The asked training rows of a form, some at a time, each time with all that is held out of it."""
+    training = [texts[number] for number in asked if rows[number].kind in form and rows[number].side == split.TRAINING]
+    evaluation = [texts[n] for n in held if rows[n].kind in form and rows[n].side == split.EVALUATION]
     for start in range(0, max(len(training), 1), _SHARE_ROWS):
-        yield overlap.Share(training[start : start + _SHARE_ROWS], sides[split.EVALUATION], suites)
+        yield overlap.Share(training[start : start + _SHARE_ROWS], evaluation, suites)
 
 
 def _leak(why: str, row: _Written, share: float, said: Mapping[str, Any]) -> dict[str, Any]:

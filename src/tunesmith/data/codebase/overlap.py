@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tunesmith.data.benchmarks import Suite, held, open_suite
-from tunesmith.data.duplicates import LEAST_CODE_SHINGLES, Shingled
+from tunesmith.data.duplicates import LEAST_CODE_SHINGLES, Match, Shingled
 from tunesmith.data.shingles import Hashes, distinct, shingles_of
 
 HOW = {
@@ -117,12 +117,15 @@ def compare(training: Sequence[Written], evaluation: Sequence[Written], suites: 
             stays.append(row)
     tested = _Tested(stays)
     overlaps: list[Overlap] = []
+    whole, shingles, near = "", shingles_of(""), None
     for row in training:
-        shingles = shingles_of(row.whole)
+        if row.whole != whole:  # several rows that fill in are cut from one text
+            whole, shingles = row.whole, shingles_of(row.whole)
+            near = tested.near(shingles)
         everything = _everything(row, shingles)
         found = list(_tasks(row, everything, suites))
         tasks += found
-        if not found and (overlap := tested.overlap(row, shingles, everything)):
+        if not found and (overlap := tested.overlap(row, near, everything)):
             overlaps.append(overlap)
     return Overlaps(tuple(overlaps), tuple(tasks))
 
@@ -152,12 +155,16 @@ class _Tested:
         self._answered = [number for number, _ in answers]
         self._answers = Shingled([answer for _, answer in answers])
 
-    def overlap(self, row: Written, shingles: Hashes, everything: Hashes) -> Overlap | None:
-        """The surest way in which the row gives one of them away."""
+    def near(self, shingles: Hashes) -> Match | None:
+        """The row most like a text, of those that are near to it."""
+        return max(self._wholes.near_to(shingles), key=lambda match: match.similarity, default=None)
+
+    def overlap(self, row: Written, near: Match | None, everything: Hashes) -> Overlap | None:
+        """The surest way in which the row gives one of them away; `near` is the one that its text is near to."""
         for how in _exactly(row):
             if (number := self._exact.get(how)) is not None:
                 return self._found(row, number, how[0], 1.0)
-        if near := max(self._wholes.near_to(shingles), key=lambda match: match.similarity, default=None):
+        if near is not None:
             return self._found(row, near.text, "near", near.similarity)
         if answer := self._answers.contained_in(everything, LEAST_CODE_SHINGLES):
             return self._found(row, self._answered[answer.text], "holds-answer", answer.similarity)
@@ -170,18 +177,31 @@ class _Tested:
 
 def _exactly(row: Written) -> Iterator[tuple[str, bytes]]:
     """What must not be the same in another row, with the code of HOW; the surest first."""
-    yield "same-row", _solid(row.prompt, *row.answers)
-    if len(row.prompt.split()) >= _LEAST_WORDS:
-        yield "same-prompt", _solid(row.prompt)
-    for answer in row.answers:
-        if len(answer.split()) >= _LEAST_WORDS:
-            yield "same-answer", _solid(answer)
+    prompt, answers = _solid(row.prompt), [_solid(answer) for answer in row.answers]
+    yield "same-row", _hash(prompt, *answers)
+    if _has_words(row.prompt):
+        yield "same-prompt", _hash(prompt)
+    for text, answer in zip(row.answers, answers, strict=True):
+        if _has_words(text):
+            yield "same-answer", _hash(answer)
 
 
-def _solid(*texts: str) -> bytes:
-    """A hash of texts without white space."""
+def _has_words(text: str) -> bool:
+    return len(text.split(maxsplit=_LEAST_WORDS - 1)) == _LEAST_WORDS
+
+
+def _solid(text: str) -> bytes:
+    """A text without white space."""
+    if text.isascii():
+        return text.encode().translate(None, _BLANKS)
+    return "".join(text.split()).encode("utf-8", "surrogatepass")
+
+
+_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
+
+
+def _hash(*texts: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
-        data = "".join(text.split()).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little") + data)
+        digest.update(len(text).to_bytes(8, "little") + text)
     return digest.digest()
