@@ -21,6 +21,13 @@ export const parent = (location = "-", of = project()) =>
 
 /** Sends a request; the JSON of its answer. `raw`: the Response itself; `query`: what goes behind the `?`. */
 export async function call(method, path, { body, query, signal, raw = false, headers = {} } = {}) {
+  const answer = await send(method, withQuery(path, query), { body, signal, headers });
+  if (!answer.ok) throw await errorOf(answer);
+  if (raw) return answer;
+  return answer.status === 204 ? {} : answer.json();
+}
+
+async function send(method, path, { body, signal, headers = {} }) {
   const said = { ...headers };
   if (method !== "GET") said["X-Tunesmith-Console"] = "1";
   let sent = body;
@@ -28,18 +35,15 @@ export async function call(method, path, { body, query, signal, raw = false, hea
     said["Content-Type"] ??= "application/json";
     sent = JSON.stringify(body);
   }
-  let answer;
   try {
-    answer = await fetch(withQuery(path, query), { method, body: sent, headers: said, signal, credentials: "same-origin" });
+    const answer = await fetch(path, { method, body: sent, headers: said, signal, credentials: "same-origin" });
+    connection.set("there");
+    return answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     connection.set("lost");
     throw new ApiError("", { status: "UNREACHABLE" });
   }
-  connection.set("there");
-  if (!answer.ok) throw await errorOf(answer);
-  if (raw) return answer;
-  return answer.status === 204 ? {} : answer.json();
 }
 
 export const get = (path, options) => call("GET", path, options);
@@ -166,26 +170,75 @@ export function events(path, kinds, on, changed = () => {}) {
   return { close };
 }
 
-/** Uploads a file into a bucket; hears how far it is, 0 to 1. Resolves to its gs:// address. */
-export function upload(bucket, name, file, onProgress = () => {}) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    const query = new URLSearchParams({ uploadType: "media", name });
-    request.open("POST", `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o?${query}`);
-    request.setRequestHeader("X-Tunesmith-Console", "1");
-    request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
-    request.onload = () => {
-      if (request.status < 300) return resolve(`gs://${bucket}/${name}`);
-      let message = `${request.status} ${request.statusText}`;
+const FIRST_PIECE = 1 << 20;
+const LONGEST_PIECE = 16 << 20;
+const QUICK_MS = 400;
+
+/**
+ * Uploads a file into a bucket, in pieces; hears how far it is, 0 to 1. Resolves to its gs:// address. It goes on where it
+ * was when the server was away, and after a reload when the same file is chosen again. `replace` false: an object that
+ * is there already stays, and the error's `http` is 412.
+ */
+export async function upload(bucket, name, file, onProgress = () => {}, { signal, replace = true } = {}) {
+  const place = `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`;
+  const kept = `tunesmith.upload ${bucket}/${name} ${file.size} ${file.lastModified}`;
+  let id = sessionStorage.getItem(kept);
+  let from = id ? await arrived(place, id, file, signal).catch(() => null) : null;
+  if (from === null) {
+    id = await begin(place, name, file, { signal, replace });
+    sessionStorage.setItem(kept, id);
+    from = 0;
+  }
+  let length = FIRST_PIECE;
+  let pause = 500;
+  try {
+    while (from !== "all") {
+      onProgress(file.size ? from / file.size : 0);
+      const started = performance.now();
       try {
-        message = JSON.parse(request.responseText).error.message;
-      } catch {
-        // Not JSON: the status has to do.
+        from = await sendPiece(place, id, file, from, Math.min(from + length, file.size), signal);
+        if (performance.now() - started < QUICK_MS) length = Math.min(length * 2, LONGEST_PIECE);
+        pause = 500;
+      } catch (error) {
+        if (error.name === "AbortError" || (error.http >= 400 && error.http < 500)) throw error;
+        // The server is away, or was for a moment: it knows how much has arrived.
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        pause = Math.min(pause * 2, 10000);
+        from = await arrived(place, id, file, signal).catch(() => from);
       }
-      return reject(new ApiError(message, { http: request.status }));
-    };
-    request.onerror = () => reject(new ApiError("", { status: "UNREACHABLE" }));
-    request.send(file);
-  });
+    }
+  } catch (error) {
+    sessionStorage.removeItem(kept);
+    if (error.name === "AbortError") send("DELETE", withQuery(place, { upload_id: id }), {}).catch(() => {});
+    throw error;
+  }
+  sessionStorage.removeItem(kept);
+  onProgress(1);
+  return `gs://${bucket}/${name}`;
+}
+
+async function begin(place, name, file, { signal, replace }) {
+  const query = { uploadType: "resumable", name, ifGenerationMatch: replace ? null : "0" };
+  const headers = {
+    "X-Upload-Content-Type": file.type || "application/octet-stream", "X-Upload-Content-Length": String(file.size),
+  };
+  const answer = await call("POST", place, { query, body: {}, headers, signal, raw: true });
+  return answer.headers.get("X-GUploader-UploadID");
+}
+
+/** How many bytes of an upload the server has, or "all". */
+const arrived = (place, id, file, signal) => put(place, id, `bytes */${file.size}`, undefined, signal);
+
+function sendPiece(place, id, file, from, until, signal) {
+  const span = file.size ? `bytes ${from}-${until - 1}/${file.size}` : "bytes */0";
+  return put(place, id, span, file.slice(from, until), signal);
+}
+
+async function put(place, id, span, body, signal) {
+  const path = withQuery(place, { uploadType: "resumable", upload_id: id });
+  const answer = await send("PUT", path, { body: body ?? new Blob([]), headers: { "Content-Range": span }, signal });
+  if (answer.ok) return "all";
+  if (answer.status !== 308) throw await errorOf(answer);
+  const last = /-(\d+)$/.exec(answer.headers.get("Range") ?? "");
+  return last ? Number(last[1]) + 1 : 0;
 }

@@ -9,6 +9,7 @@ import { Button, Empty, IconButton, Link, PageHead, Problem, Select, Skeleton, T
 // First part of the address -> the page's module; `item`: the page of one thing, when the address goes on.
 const PAGES = {
   jobs: { page: () => import("./jobs.js") },
+  create: { page: () => import("./create.js") },
   datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
   compare: { page: () => import("./compare.js") },
   settings: { page: () => import("./settings.js") },
