@@ -47,6 +47,6 @@ def read(text: str) -> Place | None:
         whole = all(type(count) is int and count >= 0 for count in (*numbers.values(), *counts))
         if not whole or type(step) is not int or type(evaluated) is not bool:
             return None
-        return Place(**numbers, measured=(step, evaluated), **logs)
+        return Place(**numbers, measured=(step, evaluated), log_bytes=logs["log_bytes"], log_lines=logs["log_lines"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

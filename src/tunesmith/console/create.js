@@ -17,8 +17,8 @@ import {
 } from "./create_draft.js";
 
 export default function Create({ route }) {
-  const { from = "", data = "", evaluation = "" } = route.query;
-  const key = `tunesmith.create ${project()} ${from} ${data} ${evaluation}`;
+  const { from = "", dataset = "", evaluation = "" } = route.query;
+  const key = `tunesmith.create ${project()} ${from} ${dataset} ${evaluation}`;
   const installation = useGet("/v1/installation");
   const buckets = useGet("/storage/v1/b", { query: { project: project() } });
   const [location, id] = from.split("/");
@@ -30,19 +30,19 @@ export default function Create({ route }) {
   return html`<${Loaded} of=${installation} lines=${8}>${(facts) => {
     if ((job.loading && !job.data) || (buckets.loading && !buckets.data)) return html`${head}<${Skeleton} lines=${8} />`;
     return html`<${Wizard} key=${key} draftKey=${key} installation=${facts} buckets=${buckets.data?.items ?? []} head=${head}
-      begin=${() => beginning(facts, job.data, { data, evaluation, buckets: buckets.data?.items ?? [] })} step=${stepIn(route.query.step)} />`;
+      begin=${() => beginning(facts, job.data, { dataset, evaluation, buckets: buckets.data?.items ?? [] })} step=${stepIn(route.query.step)} />`;
   }}<//>`;
 }
 
 const stepIn = (said) => (STEPS.includes(said) ? said : STEPS[0]);
 
 /** The draft as it is before anybody has told anything. */
-function beginning(installation, job, { data, evaluation, buckets }) {
+function beginning(installation, job, { dataset, evaluation, buckets }) {
   if (job) return draftOf(job, installation);
   const draft = blank(installation);
   const [bucket] = buckets;
   if (bucket) draft.output = `gs://${bucket.name}/output`;
-  if (data) Object.assign(draft, { data, source: "existing" });
+  if (dataset) Object.assign(draft, { data: dataset, source: "existing" });
   if (evaluation) Object.assign(draft, { evaluation, evaluated: true, evaluationSource: "existing" });
   return draft;
 }
@@ -113,7 +113,7 @@ function Wizard({ draftKey, installation, buckets, head, begin, step }) {
   return html`${head}
     ${looks && html`<${Note} kind="warning">${t("create.viewer")}<//>`}
     <${Steps} current=${step} onStep=${show} marks=${marksOf({ problems, refused, tried })} />
-    <div class="wizard">
+    <div class=${`wizard${step === "review" ? " whole" : ""}`}>
       <form ref=${form} onSubmit=${onward} novalidate aria-labelledby="step-title">
         <h2 id="step-title" tabindex="-1">${t(`create.step.${step}`)}</h2>
         <div class="step-fields">
@@ -135,7 +135,7 @@ function Wizard({ draftKey, installation, buckets, head, begin, step }) {
           }}>${t("create.over")}<//>
         </footer>
       </form>
-      <${Glance} draft=${draft} installation=${installation} examples=${examples} />
+      ${step !== "review" && html`<${Glance} draft=${draft} installation=${installation} examples=${examples} />`}
     </div>`;
 }
 
@@ -149,10 +149,10 @@ function askedOf(draft, installation) {
   if (!/^(gs|s3):\/\/[^/]+\/.+/s.test(data)) return null;
   const evaluation = draft.evaluation.trim();
   const beside = draft.evaluated && takesEvaluation(draft, installation) && /^(gs|s3):\/\/[^/]+\/.+/s.test(evaluation);
-  return {
-    datasetUri: data, ...(beside ? { evaluationDataUri: evaluation } : {}),
-    kind: kindOf(draft, installation) === "chat" ? "chat" : "code", baseModel: draft.base,
-  };
+  const asked = { datasetUri: data, baseModel: draft.base, maxContextLength: draft.context };
+  if (kindOf(draft, installation) === "chat") asked.defaultContext = draft.defaultContext;
+  if (beside) asked.evaluationDataUri = evaluation;
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
 }
 
 /** What the check of the data found, for their fields: with such data a job would fail. */
@@ -269,7 +269,7 @@ function Glance({ draft, installation, examples }) {
       <div><dt>${t("create.glance.epochs")}</dt><dd aria-live="polite">${steps.map((count) => html`<p key=${count} class="sum">
         ${t("create.glance.sum", { steps: number(count), batch: number(batch), seen: number(count * batch) })}
         ${examples > 0 && html`<br /><strong>${t("create.glance.times", { epochs: epochsText((count * batch) / examples) })}</strong>`}</p>`)}
-        ${!(examples > 0) && html`<p class="hint">${t("create.glance.later")}</p>`}</dd></div>
+        ${!draft.data && html`<p class="hint">${t("create.glance.later")}</p>`}</dd></div>
     </dl>
   </aside>`;
 }

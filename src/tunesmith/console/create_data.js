@@ -16,8 +16,8 @@ export function TrainingData({ draft, change, wrong, installation, check, folder
   const { recommended } = installation;
   return html`
     <p class="hint">${t(`create.data.form.${kind}`)} ${t("create.data.count", { examples: number(recommended.examples) })}</p>
-    <${Source} label=${t("create.data")} value=${draft.data} error=${wrong.data} source=${draft.source} folder=${folder} builds
-      onSource=${(source) => change({ source })} onFolder=${(value) => change({ folder: value })} onValue=${(data) => change({ data })}>
+    <${Source} label=${t("create.source")} value=${draft.data} error=${wrong.data} source=${draft.source} folder=${folder} builds
+      onSource=${(source) => change({ source, ...turned(draft, "data", draft.source, source) })} onFolder=${(value) => change({ folder: value })} onValue=${(data) => change({ data })}>
       ${draft.source === "build" && html`<${BuildPanel} draft=${draft} change=${change} installation=${installation} folder=${folder} />`}
     <//>
     ${draft.data && html`<${DataReport} of=${check} keep=${(finding) => !ofEvaluation(finding)} examples=${check.report?.examples} />`}
@@ -37,7 +37,8 @@ export function Evaluation({ draft, change, wrong, installation, check, folder }
     ${draft.evaluated && html`
       <${Source} label=${t("create.evaluation.data")} value=${draft.evaluation} error=${wrong.evaluation} source=${draft.evaluationSource}
         folder=${folder} hint=${t("create.evaluation.rows", { fewest: number(fewest), most: number(most) })}
-        onSource=${set("evaluationSource")} onFolder=${set("folder")} onValue=${set("evaluation")} />
+        onSource=${(evaluationSource) => change({ evaluationSource, ...turned(draft, "evaluation", draft.evaluationSource, evaluationSource) })}
+        onFolder=${set("folder")} onValue=${set("evaluation")} />
       ${draft.evaluation && draft.data && html`<${DataReport} of=${check} keep=${ofEvaluation} examples=${check.report?.evaluation?.examples} />`}
       ${draft.evaluation && !draft.data && html`<p class="hint">${t("create.evaluation.first")}</p>`}
       <${TextField} label=${t("create.interval")} hint=${t("create.interval.hint")} error=${wrong.interval} inputmode="numeric"
@@ -46,6 +47,12 @@ export function Evaluation({ draft, change, wrong, installation, check, folder }
       <${SelectField} label=${t("create.selection")} hint=${t("create.selection.hint")} error=${wrong.selection} value=${draft.selection}
         onChange=${set("selection")} options=${["default", "true", "false"].map((value) => ({ value, label: t(`create.selection.${value}`) }))} />
       <${TensorBoard} draft=${draft} change=${change} error=${wrong.tensorboard} />`}`;
+}
+
+/** What another source of data means for them: each source keeps what was chosen there, and an address can be mended by hand. */
+function turned(draft, field, from, to) {
+  const held = { ...draft.held, [`${field} ${from}`]: draft[field] };
+  return { held, [field]: held[`${field} ${to}`] ?? (to === "existing" ? draft[field] : "") };
 }
 
 /** Where a data file comes from: uploaded, an object that is there, or (with `builds`) a repository: children. */

@@ -36,7 +36,8 @@ function Cost({ draft, installation, examples, open, onRefused }) {
       ${t("create.cost.memory", { needed: bytes(first.memoryBytes), there: bytes(first.memoryAvailableBytes) })}<//>`}
     ${first.cutExamples > 0 && html`<${Note} kind="warning">${t("create.cost.cut", {
       count: number(first.cutExamples), longest: number(first.longestTokens) })}<//>`}
-    <${Advice} estimates=${estimates} examples=${first.examples ?? examples} installation=${installation} />
+    <${Advice} estimates=${estimates} examples=${first.examples ?? examples} installation=${installation}
+      evaluated=${draft.evaluated && takesEvaluation(draft, installation)} />
   <//>`;
 }
 
@@ -67,12 +68,12 @@ function Costs({ estimates }) {
 }
 
 /** What the numbers mean for how well the model will learn. */
-function Advice({ estimates, examples, installation }) {
+function Advice({ estimates, examples, installation, evaluated }) {
   const { recommended } = installation;
   const told = [];
   if (examples < recommended.examples) told.push(t("create.advice.few", { examples: number(examples), enough: number(recommended.examples) }));
   if (estimates.some(({ epochs }) => epochs < 1)) told.push(t("create.advice.less"));
-  if (estimates.some(({ epochs }) => epochs > 20)) told.push(t("create.advice.much"));
+  if (estimates.some(({ epochs }) => epochs > 20)) told.push(t(evaluated ? "create.advice.much" : "create.advice.much.blind"));
   return told.length ? html`<${Note}><ul>${told.map((text) => html`<li key=${text}>${text}</li>`)}</ul><//>` : null;
 }
 
@@ -120,9 +121,9 @@ function Chosen({ draft, installation, onStep }) {
       [t("create.account"), draft.serviceAccount], [t("create.labels"), Object.entries(draft.labels).map((pair) => pair.join("=")).join(", ")],
       ...Object.entries(draft.extra).map(([name, value]) => [name, String(value)])]} />
     <${Part} title=${t("create.step.data")} onEdit=${() => onStep("data")} rows=${[
-      [t("create.data"), draft.data], [t("create.context.default"), kindOf(draft, installation) === "chat" ? draft.defaultContext : ""]]} />
+      [t("create.object"), draft.data], [t("create.context.default"), kindOf(draft, installation) === "chat" ? draft.defaultContext : ""]]} />
     <${Part} title=${t("create.step.evaluation")} onEdit=${() => onStep("evaluation")} rows=${evaluated ? [
-      [t("create.evaluation.data"), draft.evaluation], [t("create.interval"), draft.interval], [t("create.stopping"), yes(draft.earlyStopping)],
+      [t("create.object"), draft.evaluation], [t("create.interval"), draft.interval], [t("create.stopping"), yes(draft.earlyStopping)],
       [t("create.selection"), t(`create.selection.${draft.selection}`)]] : [[t("create.evaluation.enable"), yes(false)]]} />`;
 }
 

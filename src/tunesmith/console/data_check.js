@@ -11,7 +11,7 @@ const answers = new Map();
 
 /**
  * The check of training data, and of evaluation data beside it if there are any: {report, error, busy, again}. asked:
- * {datasetUri, evaluationDataUri, kind, baseModel}, or null to ask nothing. An answer is kept while the page lives, until
+ * {datasetUri, evaluationDataUri, baseModel, ...}, or null to ask nothing. An answer is kept while the page lives, until
  * `again`.
  */
 export function useDataCheck(asked, location) {

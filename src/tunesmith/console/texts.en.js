@@ -872,6 +872,7 @@ export default {
   "check.all": "Show all {count}",
 
   "create.title": "New tuned model",
+  "create.source": "Where they come from",
   "create.again": "Tune again with changes",
   "create.note": "Supervised tuning of a code model, in four steps. Nothing starts before you say so.",
   "create.from": "Begins with what {name} was made with.",
@@ -1029,7 +1030,8 @@ export default {
   "create.cost.cut": "{count} examples are longer than the model reads and will be cut; the longest has {longest} tokens.",
   "create.advice.few": "{examples} examples are few; with {enough} or more a model learns better.",
   "create.advice.less": "With less than one epoch, part of the data is never seen. More steps would use all of it.",
-  "create.advice.much": "Each example is seen more than 20 times: the model may learn them by heart. Evaluation data would show it.",
+  "create.advice.much": "Each example is seen more than 20 times: the model may learn them by heart. Watch the evaluation's curves.",
+  "create.advice.much.blind": "Each example is seen more than 20 times: the model may learn them by heart. Evaluation data would show it.",
   "create.code": "The same as code",
   "create.code.vertex": "Python, Vertex AI SDK",
   "create.code.own": "Python, tunesmith",

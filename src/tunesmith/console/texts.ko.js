@@ -872,6 +872,7 @@ export default {
   "check.all": "{count}건 모두 보기",
 
   "create.title": "튜닝 모델 만들기",
+  "create.source": "데이터 가져오기",
   "create.again": "바꿔서 다시 튜닝",
   "create.note": "코드 모델의 지도 튜닝을 네 단계로 설정합니다. 시작을 누르기 전에는 아무것도 실행되지 않습니다.",
   "create.from": "{name}의 설정에서 시작합니다.",
@@ -1029,7 +1030,8 @@ export default {
   "create.cost.cut": "예시 {count}개가 모델이 읽을 수 있는 길이보다 길어 잘립니다. 가장 긴 예시는 {longest} 토큰입니다.",
   "create.advice.few": "예시 {examples}개는 적은 편입니다. {enough}개 이상이면 모델이 더 잘 배웁니다.",
   "create.advice.less": "1 에포크가 되지 않아 일부 데이터는 쓰이지 않습니다. 스텝을 늘리면 모두 쓸 수 있습니다.",
-  "create.advice.much": "예시마다 20번 넘게 보므로 모델이 외워 버릴 수 있습니다. 평가 데이터가 있으면 알 수 있습니다.",
+  "create.advice.much": "예시마다 20번 넘게 보므로 모델이 외워 버릴 수 있습니다. 평가 곡선을 살펴보세요.",
+  "create.advice.much.blind": "예시마다 20번 넘게 보므로 모델이 외워 버릴 수 있습니다. 평가 데이터가 있으면 알 수 있습니다.",
   "create.code": "같은 작업을 코드로",
   "create.code.vertex": "Python, Vertex AI SDK",
   "create.code.own": "Python, tunesmith",
