@@ -8,14 +8,13 @@ import { Button, Empty, IconButton, Link, PageHead, Problem, Select, Skeleton, T
 
 // First part of the address -> the page's module; `item`: the page of one thing, when the address goes on.
 const PAGES = {
-  jobs: { page: () => import("./jobs.js") },
-  create: { page: () => import("./create.js") },
-  datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
-  compare: { page: () => import("./compare.js") },
-  settings: { page: () => import("./settings.js") },
-  try: { page: () => import("./try.js") },
-  models: { page: () => import("./models.js"), item: () => import("./model.js") },
   jobs: { page: () => import("./jobs.js"), item: () => import("./job.js") },
+  create: { page: () => import("./create.js") },
+  compare: { page: () => import("./compare.js") },
+  datasets: { page: () => import("./datasets.js"), item: () => import("./dataset.js") },
+  models: { page: () => import("./models.js"), item: () => import("./model.js") },
+  try: { page: () => import("./try.js") },
+  settings: { page: () => import("./settings.js") },
 };
 const NAVIGATION = Object.keys(PAGES);
 
