@@ -27,7 +27,8 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from tunesmith import catalog
+from tunesmith import catalog, folder
+from tunesmith.folder import JobFolder
 from tunesmith.settings import read_settings
 from tunesmith.spec import TuningSpec, resolve
 from tunesmith.store import Asked, Ending, open_store, tables
@@ -52,6 +53,17 @@ BODY = {
 }
 
 
+TOLD_JOBS = 2000
+"""The newest jobs, whose folders say how they went."""
+RESULT = {
+    "steps": 300, "selected_step": 300, "stopped_early": False, "tokens_per_s": 1000.0, "device": "a device",
+    "metrics": {"best": {"loss": 1.0, "accuracy": 0.5}},
+}  # fmt: skip
+FIGURES = (
+    "train_total_loss", "train_fraction_of_correct_next_step_preds", "learning_rate", "gradient_norm", "tokens_per_s",
+)  # fmt: skip
+
+
 @dataclass
 class Server:
     url: str
@@ -68,12 +80,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=200)
     chosen = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="bench-service-"))
     try:
-        figures = measure(home, chosen.jobs, chosen.rounds, chosen.requests)
+        figures = measure(home, chosen.jobs, chosen.points, chosen.rounds, chosen.requests)
     finally:
         shutil.rmtree(home)
     chosen.output.mkdir(parents=True, exist_ok=True)
@@ -82,7 +95,7 @@ def main() -> int:
     return 0
 
 
-def measure(home: Path, jobs: int, rounds: int, requests: int) -> dict[str, Any]:
+def measure(home: Path, jobs: int, points: int, rounds: int, requests: int) -> dict[str, Any]:
     """All figures."""
     open_store(read_settings(os.environ, home)).close()
     started = []
@@ -90,8 +103,12 @@ def measure(home: Path, jobs: int, rounds: int, requests: int) -> dict[str, Any]
         with serving(home) as server:
             started.append({"ready_s": server.ready_s, "memory_mib": server.memory_mib()})
     fill(home, jobs)
+    fill_curves(home, points)
     with serving(home) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         asked = questions(client, jobs)
+        first_s = time.perf_counter()
+        client.get(f"{JOBS}/job-1:metrics").raise_for_status()
+        first_s = time.perf_counter() - first_s
         answered = [{name: times(ask, requests) for name, ask in asked.items()} for _ in range(rounds)]
         worked_mib = server.memory_mib()
     load = os.getloadavg()
@@ -101,6 +118,8 @@ def measure(home: Path, jobs: int, rounds: int, requests: int) -> dict[str, Any]
         "jobs": jobs,
         "start": started,
         "memory_after_requests_mib": worked_mib,
+        "points": points,
+        "first_curves_ms": 1000 * first_s,
         "requests": answered,
         "claims_per_s": claims,
     }
@@ -156,7 +175,12 @@ def fill(home: Path, number: int) -> None:
             rows.append({**job, "sequence": sequence, **named, **times_of})
             label_rows += [{"job": sequence, "key": key, "value": value} for key, value in asked["labels"].items()]
             for task in tasks:
-                place = {"number": sequence * 10 + task["position"], "job": sequence, "state": "SUCCEEDED"}
+                place = {
+                    "number": sequence * 10 + task["position"],
+                    "job": sequence,
+                    "state": "SUCCEEDED",
+                    "attempt": 1,
+                }
                 task_rows.append({**task, **place})
         connection.execute(sa.insert(tables.jobs), rows)
         connection.execute(sa.insert(tables.tasks), task_rows)
@@ -165,6 +189,24 @@ def fill(home: Path, number: int) -> None:
             for name, key in (("jobs", "sequence"), ("tasks", "number")):
                 connection.execute(sa.text(f"SELECT setval('{name}_{key}_seq', (SELECT max({key}) FROM {name}))"))
     store.close()
+    for i in range(max(1, number - TOLD_JOBS), number):
+        folder.write_json(attempt(home, f"p.job-{i}").result, RESULT)
+
+
+def fill_curves(home: Path, points: int) -> None:
+    """What a long run has measured, below the job `job-1`."""
+    measured = attempt(home, "p.job-1").metrics
+    with open(measured, "w", encoding="utf-8") as file:
+        for step in range(1, points + 1):
+            said = dict.fromkeys(FIGURES, 3.0 / step + 0.001 * (step % 97))
+            file.write(json.dumps({"step": step, "wall_time": 1e9 + step, **said}) + "\n")
+            if step % 20 == 0:
+                file.write(json.dumps({"step": step, "wall_time": 1e9 + step, "eval_total_loss": 2.0}) + "\n")
+
+
+def attempt(home: Path, job_id: str) -> folder.AttemptFolder:
+    """The one that tuned."""
+    return JobFolder(read_settings(os.environ, home).jobs / job_id).attempt("tune", 1).create()
 
 
 def request(number: int) -> dict[str, Any]:
@@ -189,6 +231,7 @@ def questions(client: httpx.Client, jobs: int) -> dict[str, Callable[[int], http
         deep["pageToken"] = client.get(JOBS, params=deep).json()["nextPageToken"]
     deep["pageSize"] = 100
     made = str(time.time_ns())
+    window = {"fromStep": 1000, "toStep": 3000}
     label = {"filter": 'labels.team="team-7"', "pageSize": 100}
     rare = {"filter": 'display_name="no such name"', "pageSize": 100}
     state = {"filter": 'state="PIPELINE_STATE_FAILED"', "pageSize": 100}
@@ -196,6 +239,13 @@ def questions(client: httpx.Client, jobs: int) -> dict[str, Callable[[int], http
     return {
         "get": lambda i: client.get(f"{JOBS}/job-{1 + i * 37 % (jobs - 1)}"),
         "list": lambda i: client.get(JOBS, params={"pageSize": 100}),
+        "list, by a part of the name": lambda i: client.get(
+            JOBS, params={"filter": 'display_name:"a j"', "pageSize": 100}
+        ),
+        "list, ordered by state": lambda i: client.get(JOBS, params={"orderBy": "state", "pageSize": 100}),
+        "curves": lambda i: client.get(f"{JOBS}/job-1:metrics"),
+        "curves, a window": lambda i: client.get(f"{JOBS}/job-1:metrics", params=window),
+        "report": lambda i: client.get(f"{JOBS}/job-{jobs - 1}:report"),
         "list, deep page": lambda i: client.get(JOBS, params=deep),
         "list, by label": lambda i: client.get(JOBS, params=label),
         "list, by state": lambda i: client.get(JOBS, params=state),
@@ -240,6 +290,7 @@ def table(figures: dict[str, Any]) -> str:
         f"ready in {min(s['ready_s'] for s in figures['start']):.2f} s, "
         f"{min(s['memory_mib'] for s in figures['start']):.0f} MiB; "
         f"{figures['memory_after_requests_mib']:.0f} MiB after all requests",
+        f"the first look at {figures['points']:,} points: {figures['first_curves_ms']:.0f} ms",
         "",
         f"{'with ' + format(figures['jobs'], ',') + ' jobs':24} {'p50 ms':>8} {'p99 ms':>8}   (best of the rounds)",
     ]

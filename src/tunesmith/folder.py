@@ -189,17 +189,23 @@ def read_jsonl(path: Path) -> list[Any]:
 
 def tail_jsonl(path: Path, offset_bytes: int) -> tuple[list[Any], int]:
     """The complete lines after `offset_bytes`, and the offset to go on from. DataLoss if one does not parse."""
+    data, end = tail_bytes(path, offset_bytes)
+    try:
+        return [json.loads(line) for line in data.splitlines()], end
+    except ValueError as error:
+        raise DataLoss(f"{path}: damaged; a line after byte {offset_bytes} is not JSON ({error})") from error
+
+
+def tail_bytes(path: Path, offset_bytes: int) -> tuple[bytes, int]:
+    """The complete lines after `offset_bytes`, in one piece, and the offset to go on from."""
     try:
         with open(path, "rb") as file:
             file.seek(offset_bytes)
             data = file.read()
     except FileNotFoundError:
-        return [], offset_bytes
+        return b"", offset_bytes
     end = data.rfind(b"\n") + 1
-    try:
-        return [json.loads(line) for line in data[:end].splitlines()], offset_bytes + end
-    except ValueError as error:
-        raise DataLoss(f"{path}: damaged; a line after byte {offset_bytes} is not JSON ({error})") from error
+    return data[:end], offset_bytes + end
 
 
 def tail_text(path: Path, offset_bytes: int, limit_bytes: int = 1 << 18) -> tuple[list[str], int]:

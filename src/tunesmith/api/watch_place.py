@@ -42,7 +42,9 @@ def read(text: str) -> Place | None:
         said = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         step, evaluated = said["measured"]
         numbers = {name: said[name] for name in _NUMBERS}
-        logs = {name: {str(place): count for place, count in said[name].items()} for name in _LOGS}
+        logs: dict[str, dict[str, int]] = {
+            name: {str(place): count for place, count in said[name].items()} for name in _LOGS
+        }
         counts = [count for log in logs.values() for count in log.values()]
         whole = all(type(count) is int and count >= 0 for count in (*numbers.values(), *counts))
         if not whole or type(step) is not int or type(evaluated) is not bool:
