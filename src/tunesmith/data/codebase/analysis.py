@@ -24,7 +24,7 @@ from tunesmith.data.codebase.redaction import Unredactable, find, merged, redact
 from tunesmith.data.codebase.screening import by_content, decoded
 from tunesmith.data.codebase.secret_scan import Finding
 from tunesmith.data.codebase.symbols import FileSymbols, symbols
-from tunesmith.data.codebase.units import Unit, answer, documented, units
+from tunesmith.data.codebase.units import Code, Unit, answer_of, code_of, documented, head, units
 
 MOST_UNITS = 40
 """Documented units of one file that become rows, so that no file outweighs many; the others are counted."""
@@ -44,6 +44,18 @@ class Item(NamedTuple):
     """What other scanners have found in the text."""
 
 
+class Telling(NamedTuple):
+    """What a row on a unit is worded of."""
+
+    kind: str
+    """function, method, class or module."""
+    summary: str
+    head: str
+    code: Code
+    shown: tuple[int, int]
+    """Its head and documentation, which a request shows."""
+
+
 class Cut(NamedTuple):
     """A row that can be made of a file; places in bytes of its redacted text."""
 
@@ -55,8 +67,8 @@ class Cut(NamedTuple):
     characters: int
     key: bytes
     """Of what the row teaches, white space aside: the same code in two files has the same."""
-    told: tuple[int, int] = (0, 0)
-    """Of a unit: its head and documentation, which a request shows."""
+    told: Telling | None = None
+    """Of a unit; None for a hole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +162,18 @@ def _chosen(told: list[Unit]) -> list[Unit]:
 
 
 def _unit_cuts(parsed: Parsed, unit: Unit, cutting: Cutting) -> list[Cut]:
-    code = answer(parsed, unit)
+    place = code_of(parsed, unit)
+    code = answer_of(parsed.data, place)
     characters = len(code) + len(unit.signature) + len(unit.doc)
     if len(code) < SHORTEST_ANSWER or characters + cutting.context_characters > cutting.row_characters:
         return []
     key = key_of_code(code)
-    told = _told(unit)
+    told = Telling(unit.kind, summary(unit.doc), head(parsed, unit), place, _shown(unit))
     kinds: tuple[RowKind, ...] = ("instruction", "chat")
     return [Cut(kind, unit.start, unit.end, None, unit.qualname, characters, key, told) for kind in kinds]
 
 
-def _told(unit: Unit) -> tuple[int, int]:
+def _shown(unit: Unit) -> tuple[int, int]:
     if unit.kind == "module":
         return unit.doc_start, unit.doc_end
     start = unit.start if unit.doc_start < 0 else min(unit.start, unit.doc_start)

@@ -272,12 +272,16 @@ def _wanted(candidates: Sequence[_Candidate], division: split.Division, cache: C
         for one, side in zip(candidates, division.places, strict=True)
         if side in (split.TRAINING, split.EVALUATION)
     ]
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for one, _ in taken:
+        numbers[one.file.path].append(one.number)
     files = list({one.file.path: one.file for one, _ in taken}.values())
-    cuts = {file.path: analysis.cuts for file, analysis in _analyses(files, cache)}
-    for file in files:
+    cuts: dict[tuple[str, int], Cut] = {}
+    for file, analysis in _analyses(files, cache):
         file.side = division.sides[file.path]
+        cuts.update({(file.path, number): analysis.cuts[number] for number in numbers[file.path]})
     taken.sort(key=lambda pair: _rank(seed, pair[0].example.id))
-    return [_Wanted(one.file, cuts[one.file.path][one.number], side) for one, side in taken]
+    return [_Wanted(one.file, one.number, cuts[one.file.path, one.number], side) for one, side in taken]
 
 
 def _rank(seed: int, name: str) -> bytes:
@@ -288,6 +292,8 @@ class _Wanted(NamedTuple):
     """A cut that becomes a row."""
 
     file: File
+    number: int
+    """Of the cut in its file."""
     cut: Cut
     side: str
 
@@ -336,7 +342,7 @@ def _lots(wanted: Sequence[_Wanted], around: _Around, options: Options) -> list[
     lots = []
     for path in sorted(by_file):
         numbers = by_file[path]
-        asked = [(wanted[number].cut, wanted[number].side) for number in numbers]
+        asked = [(wanted[number].number, wanted[number].side) for number in numbers]
         file = wanted[numbers[0]].file
         lots.append(_Lot(numbers, key_of(file.key, path, around.sha256, repr(options.context_characters), repr(asked))))
     return lots
@@ -358,8 +364,9 @@ def _making(repository: Repository, wanted: Sequence[_Wanted], around: _Around, 
 
 def _shown(text: bytes, cut: Cut) -> str:
     """What is known where a row is asked for, by which other files' signatures are chosen: never the answer."""
-    if cut.hole is None:
-        return text[cut.told[0] : cut.told[1]].decode("utf-8", "replace")
+    if cut.told is not None:
+        return text[slice(*cut.told.shown)].decode("utf-8", "replace")
+    assert cut.hole is not None
     around = text[cut.start : cut.hole.start] + b"\n" + text[cut.hole.end : cut.end]
     return around.decode("utf-8", "replace")
 

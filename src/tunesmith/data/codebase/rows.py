@@ -6,16 +6,13 @@ written, and what is said of it in rows.jsonl. A pure function; runs in any proc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from tunesmith.data.codebase import templates
 from tunesmith.data.codebase.analysis import Cut, redacted_again
 from tunesmith.data.codebase.languages import language_named
-from tunesmith.data.codebase.parsing import Parsed, parse
 from tunesmith.data.codebase.secret_scan import Finding
-from tunesmith.data.codebase.units import Unit, answer, head, summary, units
+from tunesmith.data.codebase.units import answer_of
 
 
 class Chosen(NamedTuple):
@@ -47,22 +44,8 @@ class Row(NamedTuple):
 
 def make(making: Making) -> list[Row]:
     """One row for each of the chosen, in their order."""
-    text = redacted_again(making.path, making.data, making.language, making.findings)
-    told = iter(_all_told(text, making, [chosen for chosen in making.chosen if chosen.cut.hole is None]))
-    data = text.encode()
-    return [next(told) if chosen.cut.hole is None else _fill_in(data, making, chosen) for chosen in making.chosen]
-
-
-def _all_told(text: str, making: Making, asked: Sequence[Chosen]) -> list[Row]:
-    """The rows on units; a file without any is not parsed again."""
-    if not asked:
-        return []
-    parsed = parse(text, language_named(making.language))
-    assert isinstance(parsed, Parsed)  # it was parsed before
-    places = {(unit.start, unit.end, unit.qualname): unit for unit in units(parsed, PurePosixPath(making.path).name)}
-    return [
-        _told(parsed, making, chosen, places[chosen.cut.start, chosen.cut.end, chosen.cut.unit]) for chosen in asked
-    ]
+    data = redacted_again(making.path, making.data, making.language, making.findings).encode()
+    return [_fill_in(data, making, one) if one.cut.told is None else _told(data, making, one) for one in making.chosen]
 
 
 def _fill_in(data: bytes, making: Making, chosen: Chosen) -> Row:
@@ -79,19 +62,20 @@ def _fill_in(data: bytes, making: Making, chosen: Chosen) -> Row:
     return Row(row, _origin(making, cut, f"fim-{order}", hole.kind))
 
 
-def _told(parsed: Parsed, making: Making, chosen: Chosen, unit: Unit) -> Row:
+def _told(data: bytes, making: Making, chosen: Chosen) -> Row:
+    cut, told = chosen.cut, chosen.cut.told
+    assert told is not None
     asked = templates.Asked(
         language=making.language,
         fence=language_named(making.language).fence,
         path=making.path,
-        qualname="" if unit.kind == "module" else unit.qualname,
-        kind=unit.kind,
-        summary=summary(unit.doc),
-        signature=head(parsed, unit),
+        qualname="" if told.kind == "module" else cut.unit,
+        kind=told.kind,
+        summary=told.summary,
+        signature=told.head,
         context=chosen.context,
-        code=answer(parsed, unit),
+        code=answer_of(data, told.code),
     )
-    cut = chosen.cut
     if cut.kind == "instruction":
         return Row(templates.instruction(asked), _origin(making, cut, "instruction", ""))
     variant = cut.key[0] % templates.CHAT_VARIANTS

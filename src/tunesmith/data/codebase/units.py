@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
@@ -24,7 +25,7 @@ from tunesmith.data.codebase.documentation import (
 from tunesmith.data.codebase.grammars import SHAPES, Shape
 from tunesmith.data.codebase.parsing import Node, Parsed, captures, matches, query
 
-__all__ = ["Unit", "answer", "documented", "head", "summary", "units"]
+__all__ = ["Code", "Unit", "answer", "answer_of", "code_of", "documented", "head", "summary", "units"]
 
 LEAST_BODY_BYTES = 30
 """A body shorter than that is said by its signature."""
@@ -80,32 +81,59 @@ def documented(unit: Unit) -> bool:
     return is_prose(unit.doc, LEAST_MODULE_WORDS) if unit.kind == "module" else is_prose(unit.doc)
 
 
+class Code(NamedTuple):
+    """Where the code of a unit lies: all that its answer is made of, when there is no tree any more."""
+
+    is_module: bool
+    start: int
+    end: int
+    doc_start: int
+    doc_end: int
+    body_start: int
+    body_end: int
+    spans: tuple[tuple[int, int], ...]
+    """Of a module: comments that state a licence; else literals of several lines, none inside another."""
+
+
+def code_of(parsed: Parsed, unit: Unit) -> Code:
+    data, start, end = parsed.data, unit.start, unit.end
+    is_module = unit.kind == "module"
+    spans: tuple[tuple[int, int], ...] = unit.licences
+    if not is_module and b"\n" in data[start:end] and _indentation(data, start):
+        spans = tuple(place for place in _literals(parsed, unit) if b"\n" in data[place[0] : place[1]])
+    return Code(is_module, start, end, unit.doc_start, unit.doc_end, unit.body_start, unit.body_end, spans)
+
+
 def answer(parsed: Parsed, unit: Unit) -> str:
     """The code of a unit without its documentation, outdented; ends without a line end. Of a module without licences.
 
     Lines that begin in a literal stay as they are, since their indentation is content.
     """
-    if unit.kind == "module":
-        return _answer_of_module(parsed.data, unit)
-    data, start, end = parsed.data, unit.start, unit.end
+    return answer_of(parsed.data, code_of(parsed, unit))
+
+
+def answer_of(data: bytes, code: Code) -> str:
+    """As `answer`, of the text in UTF-8."""
+    if code.is_module:
+        return _answer_of_module(data, code)
+    start, end = code.start, code.end
     indentation = _indentation(data, start)
-    literals = _literals(parsed, unit) if indentation and b"\n" in data[start:end] else []
-    if not start <= unit.doc_start < end:
-        return _outdented(data, start, end, indentation, literals).rstrip()
-    head = _outdented(data, start, unit.doc_start, indentation, literals)
-    if unit.body_start <= unit.doc_start < unit.body_end:
+    if not start <= code.doc_start < end:
+        return _outdented(data, start, end, indentation, code.spans).rstrip()
+    head = _outdented(data, start, code.doc_start, indentation, code.spans)
+    if code.body_start <= code.doc_start < code.body_end:
         return head + "pass"  # the docstring was all there was
-    rest = _outdented(data, _after_doc(data, unit.doc_end, end), end, indentation, literals)
+    rest = _outdented(data, _after_doc(data, code.doc_end, end), end, indentation, code.spans)
     return (head + rest).strip("\r\n").rstrip()
 
 
-def _answer_of_module(data: bytes, unit: Unit) -> str:
+def _answer_of_module(data: bytes, code: Code) -> str:
     """What is left of it stays as it is, a `#!` line too."""
     kept, place = [], 0
-    documentation = [(unit.doc_start, unit.doc_end)] if unit.doc_start >= 0 else []
-    for start, end in sorted([*documentation, *unit.licences]):
+    documentation = [(code.doc_start, code.doc_end)] if code.doc_start >= 0 else []
+    for start, end in sorted([*documentation, *code.spans]):
         kept.append(data[place:start])
-        place = _after_doc(data, end, unit.end) if start == unit.doc_start else _after_licence(data, end)
+        place = _after_doc(data, end, code.end) if start == code.doc_start else _after_licence(data, end)
     kept.append(data[place:])
     return b"".join(kept).decode().strip("\r\n").rstrip()
 
@@ -528,7 +556,7 @@ def _literals(parsed: Parsed, unit: Unit) -> list[tuple[int, int]]:
     return found
 
 
-def _outdented(data: bytes, start: int, end: int, indentation: bytes, literals: list[tuple[int, int]]) -> str:
+def _outdented(data: bytes, start: int, end: int, indentation: bytes, literals: Sequence[tuple[int, int]]) -> str:
     if not indentation:
         return data[start:end].decode()
     lines: list[bytes] = []
