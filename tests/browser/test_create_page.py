@@ -58,6 +58,23 @@ def begun(console: Console, name: str, steps: str = "3", **how: str | int) -> Pa
     return page
 
 
+def test_the_data_can_be_built_from_a_repository(console: Console, service: Service) -> None:
+    make_codebase(service.home / "buckets" / BUCKET / "shop", packages=1)
+    page = console.open("/create?step=data")
+    page.get_by_label("Build from a repository").check()
+    page.get_by_label("Repository", exact=True).fill(f"gs://{BUCKET}/shop/")
+    page.get_by_label("Licences taken").select_option("permissive,unknown")
+    page.get_by_role("button", name="Build the data").click()
+    expect(page.locator(".built")).to_be_visible()
+    page.reload()
+    expect(page.locator(".built")).to_contain_text("Succeeded", timeout=120_000)
+    expect(page.locator(".built")).to_contain_text("train.jsonl")
+    expect(page.locator(".report")).to_contain_text("examples")
+    page.get_by_role("button", name="Evaluation").click()
+    expect(page.get_by_label("Enable model evaluation")).to_be_checked()
+    expect(page.get_by_label("File", exact=True)).to_have_value(re.compile("evaluation.jsonl$"))
+
+
 def test_a_file_becomes_a_job(console: Console, service: Service, tmp_path: Path) -> None:
     file = tmp_path / "payments.jsonl"
     file.write_text(training_rows(40, first=5000))
@@ -225,22 +242,6 @@ def test_a_file_is_found_in_the_buckets_by_keyboard(console: Console, service: S
     expect(page.get_by_role("button", name="Browse")).to_be_focused()
 
 
-def test_the_data_can_be_built_from_a_repository(console: Console, service: Service) -> None:
-    make_codebase(service.home / "buckets" / BUCKET / "shop", packages=1)
-    page = console.open("/create?step=data")
-    page.get_by_label("Build from a repository").check()
-    page.get_by_label("Repository", exact=True).fill(f"gs://{BUCKET}/shop/")
-    page.get_by_label("Licences taken").select_option("permissive,unknown")
-    page.get_by_role("button", name="Build the data").click()
-    page.reload()
-    expect(page.locator(".built")).to_contain_text("Succeeded")
-    expect(page.locator(".built")).to_contain_text("train.jsonl")
-    expect(page.locator(".report")).to_contain_text("examples")
-    page.get_by_role("button", name="Evaluation").click()
-    expect(page.get_by_label("Enable model evaluation")).to_be_checked()
-    expect(page.get_by_label("File", exact=True)).to_have_value(re.compile("evaluation.jsonl$"))
-
-
 def test_a_chat_model_has_no_evaluation_and_a_default_context(console: Console, service: Service) -> None:
     rows = [{"messages": [{"author": "user", "content": f"Write code that adds {n}"},
                           {"author": "assistant", "content": f"x += {n}"}]} for n in range(12)]  # fmt: skip
@@ -261,7 +262,7 @@ def test_a_chat_model_has_no_evaluation_and_a_default_context(console: Console, 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_command_that_is_shown_makes_the_same_job(console: Console, service: Service) -> None:
-    name = 'It\'s $HOME `and` "more" \\'
+    name = "It's $HOME `and` \"more\" \\"
     page = begun(console, name)
     command = page.locator(".code pre").inner_text()
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)

@@ -7,11 +7,12 @@ import { Button, Facts, Link, Problem, Progress, SelectField, StateMark, TextFie
 import { baseOf, kindOf } from "./create_draft.js";
 
 const LIVE_MS = 1500;
+const GONE = new Set(["FAILED", "CANCELLED", "CANCELLING"]);
 const SHOWN = ["codebaseSource.repository", "codebaseSource.revision"];
 const POLICIES = ["permissive", "weak-copyleft", "any"];
 
 export function BuildPanel({ draft, change, installation, folder }) {
-  const built = useGet(`${parent("-")}/datasetBuildJobs`, { query: { filter: 'state="JOB_STATE_SUCCEEDED"', pageSize: 50 } });
+  const built = useGet(`${parent("-")}/datasetBuildJobs`, { query: { pageSize: 50 } });
   const job = useGet(draft.build ? `/v1/${draft.build}` : null, { every: LIVE_MS });
   const state = stateOf(job.data?.state);
   const chat = kindOf(draft, installation) === "chat";
@@ -25,7 +26,7 @@ export function BuildPanel({ draft, change, installation, folder }) {
     change(evaluation && !chat ? { data, evaluated: true, evaluation, evaluationSource: "existing" } : { data });
   }, [job.data, state, chat, draft.build]);
 
-  const jobs = built.data?.datasetBuildJobs ?? [];
+  const jobs = (built.data?.datasetBuildJobs ?? []).filter((one) => !GONE.has(stateOf(one.state)));
   const options = [{ value: "", label: t("create.build.new") },
     ...jobs.map(({ name, displayName, createTime }) => ({ value: name, label: `${displayName} · ${createTime.slice(0, 10)}` }))];
   if (draft.build && !jobs.some(({ name }) => name === draft.build)) {
