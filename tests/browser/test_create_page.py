@@ -262,7 +262,7 @@ def test_a_chat_model_has_no_evaluation_and_a_default_context(console: Console, 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_command_that_is_shown_makes_the_same_job(console: Console, service: Service) -> None:
-    name = "It's $HOME `and` \"more\" \\"
+    name = 'It\'s $HOME `and` "more" \\'
     page = begun(console, name)
     command = page.locator(".code pre").inner_text()
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
