@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from console_pages import BUCKET, Console, training_rows, tune
 from running_service import Service, wait_until
 
-HOSTILE = "<img src=x onerror=alert(1)>\"'><script>document.title='taken'</script>"
+HOSTILE = "<img src=x onerror=alert(2)>\"'><script>document.title='taken'</script>"
 STEPS = 100_000
 TABS = ("overview", "results", "data", "parameters", "log", "request")
 EVALUATED = {"evaluation_data_uri": f"gs://{BUCKET}/evaluation.jsonl", "enable_early_stopping": False}
