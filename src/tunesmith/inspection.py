@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,8 @@ MOST_BYTES = 2 << 30
 """Of an object; more is no data set (data/lines.py reads no further)."""
 KEPT_BYTES = 4 << 30
 """Of copies; those that were not looked at for longest go first."""
+KEPT_S = 24 * 3600.0
+"""A copy that nobody looks at, also of an object that is deleted, until the next object is copied."""
 
 Question = Mapping[str, Any]
 
@@ -84,12 +87,16 @@ def check(question: Question) -> dict[str, Any]:
 
 
 def estimate(question: Question) -> dict[str, Any]:
-    """As `check`, and the base model's `dimensions`."""
+    """As `check`, and the base model's `dimensions`; None where its config.json has others than cost.py knows."""
     from tunesmith import cost
 
     found = check(question)
     _, base_folder = _planned(question, {})
-    return {**found, "dimensions": asdict(cost.read_dimensions(base_folder))}
+    try:
+        dimensions = asdict(cost.read_dimensions(base_folder))
+    except KeyError:
+        dimensions = None
+    return {**found, "dimensions": dimensions}
 
 
 def preview(question: Question) -> dict[str, Any]:
@@ -132,23 +139,22 @@ def fetch(uri: str, question: Question) -> Path:
     cache = Path(question["cache"])
     version = f"{uri} {opened.info.generation} {opened.info.size}"
     place = cache / hashlib.sha256(version.encode()).hexdigest()[:32]
-    with contextlib.suppress(FileNotFoundError):
+    copies = [path for path in place.iterdir() if not path.name.startswith(".")] if place.is_dir() else []
+    if copies:
         os.utime(place)
-        return next(path for path in place.iterdir() if not path.name.startswith("."))
+        return copies[0]
     _make_room(cache, KEPT_BYTES - opened.info.size)
     return storage.fetch(uri, place)
 
 
 def _make_room(cache: Path, most_bytes: int) -> None:
-    """Removes the oldest copies until the others have at most so many bytes."""
-    held = sorted(cache.iterdir(), key=lambda place: place.stat().st_mtime) if cache.is_dir() else []
-    sizes = [sum(path.stat().st_size for path in place.iterdir()) for place in held]
-    for place, size in zip(held, sizes, strict=True):
-        if sum(sizes) <= most_bytes:
+    """Removes copies that nobody has looked at for KEPT_S, then the oldest until the others have so many bytes."""
+    held = sorted((place.stat().st_mtime, place) for place in cache.iterdir()) if cache.is_dir() else []
+    sizes = [sum(path.stat().st_size for path in place.iterdir()) for _, place in held]
+    for number, (seen_s, place) in enumerate(held):
+        if seen_s >= time.time() - KEPT_S and sum(sizes[number:]) <= most_bytes:
             return
         shutil.rmtree(place, ignore_errors=True)
-        sizes = sizes[1:]
-        log.info("removed copy=%s bytes=%d", place.name, size)
 
 
 def _planned(question: Question, files: Mapping[str, Path]) -> tuple[TuningPlan, Path]:

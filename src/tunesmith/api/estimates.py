@@ -85,6 +85,12 @@ def _figures(
         "longestTokens": survey["longest"],
         "epochs": survey["epochs"],
     }
+    if found["dimensions"] is None:
+        return {
+            **counted,
+            "device": UNKNOWN,
+            "deviceKnown": "the base model's config.json has dimensions of another form",
+        }
     device = _device(plan, settings, store, inspector)
     if device.machine is None:
         return {**counted, "device": UNKNOWN, "deviceKnown": device.known}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -334,9 +335,25 @@ def test_copies_that_were_not_looked_at_for_longest_make_room(
     monkeypatch.setattr(inspection, "KEPT_BYTES", 250)
     question = {"local_buckets": str(home / "buckets"), "buckets": {}, "cache": str(tmp_path)}
     copies = [inspection.fetch(put(home, ["x" * 100], f"copy-{i}"), question) for i in range(2)]
-    os.utime(copies[1].parent, (1.0, 1.0))
+    earlier = time.time() - 60.0
+    os.utime(copies[1].parent, (earlier, earlier))
     copies.append(inspection.fetch(put(home, ["x" * 100], "copy-2"), question))
     assert [path.exists() for path in copies] == [True, False, True]
+
+
+def test_a_copy_that_nobody_looks_at_goes_after_a_day(home: Path, tmp_path: Path) -> None:
+    question = {"local_buckets": str(home / "buckets"), "buckets": {}, "cache": str(tmp_path)}
+    old = inspection.fetch(put(home, ROWS, "old"), question)
+    os.utime(old.parent, (time.time() - inspection.KEPT_S - 1.0,) * 2)
+    inspection.fetch(put(home, ROWS, "new"), question)
+    assert not old.exists()
+
+
+def test_a_copy_that_failed_is_made_again(home: Path, tmp_path: Path) -> None:
+    question = {"local_buckets": str(home / "buckets"), "buckets": {}, "cache": str(tmp_path)}
+    made = inspection.fetch(put(home, ROWS, "failed"), question)
+    made.unlink()
+    assert inspection.fetch("gs://data/failed", question).is_file()
 
 
 def test_an_object_that_is_no_data_set_by_its_size_is_not_copied(

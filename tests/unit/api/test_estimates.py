@@ -183,6 +183,16 @@ def test_where_workers_are_elsewhere_and_said_nothing_the_device_is_unknown(
     assert found["tokens"] > 0
 
 
+def test_of_a_base_model_of_another_form_time_and_memory_are_unknown(client: TestClient, settings: Settings) -> None:
+    file = Path(settings.aliases["code-bison@002"]) / "config.json"
+    said = json.loads(file.read_text("utf-8"))
+    del said["num_hidden_layers"]
+    file.write_text(json.dumps(said), "utf-8")
+    found = ask(client)
+    assert (found["device"], "seconds" in found) == ("unknown", False)
+    assert "config.json" in found["deviceKnown"]
+
+
 def test_where_the_worker_is_here_this_machine_counts(client: TestClient, settings: Settings) -> None:
     tuned_by(client, settings, process.own(), machine=asdict(replace(MACHINE, name="of before")))
     assert ask(client)["device"] == "a device"
