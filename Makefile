@@ -15,7 +15,9 @@ DATA := build/networkx
 CODE := $(VENV)/lib/python*/site-packages/networkx
 
 INSTALLED       := $(VENV)/.installed
-SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/browser tests/test_structure.py)
+# Of the console's pages those that need no tuned model; `make browser` tunes some and runs them all.
+PAGES           := tests/browser/test_datasets_pages.py tests/browser/test_jobs_page.py
+SUITES          := $(wildcard tests/unit tests/contract tests/numerics tests/e2e tests/test_structure.py $(PAGES))
 # What runs on PostgreSQL too.
 STORE           := $(wildcard tests/unit/test_store*.py) tests/unit/test_migrations.py tests/postgresql
 
@@ -41,8 +43,8 @@ test: $(INSTALLED) chromium ## run the tests that every change must pass
 	@if $(BIN)/python tests/database_server.py; then echo "the store on PostgreSQL ..."; \
 		$(BIN)/python -m pytest --database postgresql $(STORE); else echo "the store was tested on SQLite only"; fi
 
-browser: $(INSTALLED) chromium ## run the tests of the console in Chromium
-	@$(BIN)/python -m pytest tests/browser
+browser: $(INSTALLED) chromium ## run the tests of the console in Chromium, a service for each page
+	@set -e; for file in tests/browser/test_*.py; do $(BIN)/python -m pytest "$$file"; done
 
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
