@@ -106,7 +106,7 @@ def test_what_is_zoomed_into_is_asked_for_finely(console: Console, done: str) ->
         page.goto(f"{console.url}{done}?from=40000&to=41000")
     steps = asked.value.json()["series"]["train_total_loss"]["steps"]
     assert (steps[0], steps[-1]) == (39_500, 41_500)
-    assert len(steps) == 2000
+    assert 1900 < len(steps) <= 2000
 
 
 def test_no_peak_is_lost_among_a_hundred_thousand_points(console: Console, done: str) -> None:
