@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,6 +22,16 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'><script>document.title='taken'</scrip
 JOBS = "/v1/projects/local/locations/us-central1/pipelineJobs"
 DATA = f"gs://{BUCKET}/train.jsonl"
 EVALUATION = f"gs://{BUCKET}/evaluation.jsonl"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_job_goes_on(service: Service) -> Iterator[None]:
+    """What these tests have started need not be waited for by others."""
+    yield
+    for job in service.ask("GET", f"{JOBS}?pageSize=100")["pipelineJobs"]:
+        name = job["name"].rpartition("/")[2]
+        if name.startswith(("tune-2", "tune-large", "cloned")) and "endTime" not in job:
+            service.ask("POST", f"{JOBS}/{name}:cancel", {}, expect=(200, 400))
 
 
 def onward(page: Page, step: str) -> None:
@@ -140,6 +150,14 @@ def test_a_reload_loses_nothing_and_back_is_the_step_before(console: Console) ->
     expect(page.get_by_label("Tuned model name")).to_have_value("")
 
 
+def test_data_that_are_not_there_stop_it_at_once(console: Console) -> None:
+    console.expected.add("datasets:check")
+    page = console.open(f"/create?step=data&dataset=gs://{BUCKET}/no-such.jsonl")
+    expect(page.get_by_text("The data could not be checked")).to_be_visible()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_label("File", exact=True)).to_have_attribute("aria-invalid", "true")
+
+
 def test_what_is_missing_is_said_at_its_field(console: Console) -> None:
     page = console.open("/create")
     page.get_by_role("button", name="Continue").click()
@@ -203,6 +221,20 @@ def test_an_upload_replaces_nothing_unless_one_says_so(console: Console, service
     page.get_by_role("button", name=re.compile("Upload as taken-")).click()
     expect(page.get_by_text("30 examples, none of them wrong.")).to_be_visible()
     assert (service.home / "buckets" / BUCKET / "data" / "taken.jsonl").read_text() == training_rows(15)
+
+
+def test_a_mended_file_takes_the_place_of_the_bad_one(console: Console, tmp_path: Path) -> None:
+    console.expected.add("ifGenerationMatch=0")
+    file = tmp_path / "mend-me.jsonl"
+    file.write_text("{not json\n" + training_rows(20))
+    page = console.open("/create?step=data")
+    page.locator('input[type="file"]').set_input_files(file)
+    expect(page.get_by_text("A job would refuse these data.")).to_be_visible()
+    file.write_text(training_rows(20))
+    page.get_by_role("button", name="Another file").click()
+    page.locator('input[type="file"]').set_input_files(file)
+    page.get_by_role("button", name="Replace it").click()
+    expect(page.get_by_text("20 examples, none of them wrong.")).to_be_visible()
 
 
 def test_an_upload_that_breaks_off_goes_on_where_it_was(console: Console, service: Service, tmp_path: Path) -> None:
@@ -313,6 +345,10 @@ def test_everything_goes_by_keyboard(console: Console) -> None:
 def test_every_step_is_accessible_and_fits(
     console: Console, axe: Callable[[Page], None], theme: str, width: int
 ) -> None:
+    page = console.open("/create?step=data", theme=theme, width=width)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Choose the data to tune on.")).to_be_focused()
+    axe(page)
     page = console.open(f"/create?dataset={DATA}&evaluation={EVALUATION}", theme=theme, width=width)
     page.get_by_role("button", name="Continue").click()
     named(page, "A name " + "that goes on and on" * 5, "300, 40")

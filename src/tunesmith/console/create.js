@@ -26,7 +26,9 @@ export default function Create({ route }) {
   const job = useGet(id && !kept(key) ? `${parent(location)}/pipelineJobs/${encodeURIComponent(id)}` : null);
   const head = html`<${PageHead} title=${t(from ? "create.again" : "create.title")} note=${from && job.data
     ? t("create.from", { name: job.data.displayName || id }) : t("create.note")} />`;
-  if (job.error && !job.data) return html`${head}<${Problem} error=${job.error} retry=${job.reload} />`;
+  if (job.error && !job.data) {
+    return html`${head}<${Problem} error=${job.error} retry=${job.reload} /><${Button} to="/create">${t("create.anew")}<//>`;
+  }
   return html`<${Loaded} of=${installation} lines=${8}>${(facts) => {
     if ((job.loading && !job.data) || (buckets.loading && !buckets.data)) return html`${head}<${Skeleton} lines=${8} />`;
     return html`<${Wizard} key=${key} draftKey=${key} installation=${facts} buckets=${buckets.data?.items ?? []} head=${head}
@@ -84,10 +86,10 @@ function Wizard({ draftKey, installation, buckets, head, begin, step }) {
     setRefused((before) => Object.fromEntries(Object.entries(before).filter(([field]) => !(field in fields))));
     change(fields);
   }, [change]);
-  const check = useDataCheck(askedOf(draft, installation), draft.location);
+  const check = useDataCheck(askedOf(draft, installation), draft.location, draft.uploads);
   const examples = check.report?.examples ?? null;
-  const problems = useMemo(() => ({ ...problemsOf(draft, installation), ...faultsOf(check.report, draft) }),
-    [draft, installation, check.report]);
+  const problems = useMemo(() => ({ ...problemsOf(draft, installation), ...faultsOf(check, draft) }),
+    [draft, installation, check.report, check.error]);
   const wrong = { ...shownOf(problems, tried), ...refused };
   const [form, aim] = useAim();
   const show = useCallback((next) => {
@@ -156,8 +158,11 @@ function askedOf(draft, installation) {
 }
 
 /** What the check of the data found, for their fields: with such data a job would fail. */
-function faultsOf(report, draft) {
+function faultsOf({ report, error }, draft) {
   const wrong = {};
+  if (error?.http >= 400 && error.http < 500) {
+    wrong[draft.evaluated && draft.evaluation && error.message.includes(draft.evaluation.trim()) ? "evaluation" : "data"] = error.message;
+  }
   const errors = (report?.findings ?? []).filter(({ severity }) => severity === "error");
   const ofData = errors.filter((finding) => !ofEvaluation(finding)).length;
   if (ofData) wrong.data = t("create.wrong.faults", { count: number(ofData) });
@@ -177,7 +182,7 @@ function useAim() {
   const form = useRef(null);
   const aim = useRef("");
   useEffect(() => {
-    const target = aim.current && form.current?.querySelector(aim.current === "wrong" ? '[aria-invalid="true"]' : "h2");
+    const target = aim.current && form.current?.querySelector(aim.current === "wrong" ? '[aria-invalid="true"], [data-wrong]' : "h2");
     if (!target) return;
     aim.current = "";
     target.focus({ preventScroll: target.tagName === "H2" });

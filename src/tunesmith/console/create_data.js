@@ -17,7 +17,8 @@ export function TrainingData({ draft, change, wrong, installation, check, folder
   return html`
     <p class="hint">${t(`create.data.form.${kind}`)} ${t("create.data.count", { examples: number(recommended.examples) })}</p>
     <${Source} label=${t("create.source")} value=${draft.data} error=${wrong.data} source=${draft.source} folder=${folder} builds
-      onSource=${(source) => change({ source, ...turned(draft, "data", draft.source, source) })} onFolder=${(value) => change({ folder: value })} onValue=${(data) => change({ data })}>
+      onSource=${(source) => change({ source, ...turned(draft, "data", draft.source, source) })} onFolder=${(value) => change({ folder: value })} onValue=${(data) => change({ data })}
+      onUploaded=${(data) => change({ data, uploads: draft.uploads + 1 })}>
       ${draft.source === "build" && html`<${BuildPanel} draft=${draft} change=${change} installation=${installation} folder=${folder} />`}
     <//>
     ${draft.data && html`<${DataReport} of=${check} keep=${(finding) => !ofEvaluation(finding)} examples=${check.report?.examples} />`}
@@ -38,7 +39,8 @@ export function Evaluation({ draft, change, wrong, installation, check, folder }
       <${Source} label=${t("create.evaluation.data")} value=${draft.evaluation} error=${wrong.evaluation} source=${draft.evaluationSource}
         folder=${folder} hint=${t("create.evaluation.rows", { fewest: number(fewest), most: number(most) })}
         onSource=${(evaluationSource) => change({ evaluationSource, ...turned(draft, "evaluation", draft.evaluationSource, evaluationSource) })}
-        onFolder=${set("folder")} onValue=${set("evaluation")} />
+        onFolder=${set("folder")} onValue=${set("evaluation")}
+        onUploaded=${(evaluation) => change({ evaluation, uploads: draft.uploads + 1 })} />
       ${draft.evaluation && draft.data && html`<${DataReport} of=${check} keep=${ofEvaluation} examples=${check.report?.evaluation?.examples} />`}
       ${draft.evaluation && !draft.data && html`<p class="hint">${t("create.evaluation.first")}</p>`}
       <${TextField} label=${t("create.interval")} hint=${t("create.interval.hint")} error=${wrong.interval} inputmode="numeric"
@@ -56,7 +58,7 @@ function turned(draft, field, from, to) {
 }
 
 /** Where a data file comes from: uploaded, an object that is there, or (with `builds`) a repository: children. */
-function Source({ label, hint, value, error, source, folder, builds = false, onSource, onFolder, onValue, children }) {
+function Source({ label, hint, value, error, source, folder, builds = false, onSource, onFolder, onValue, onUploaded, children }) {
   const [browsing, setBrowsing] = useState("");
   const kinds = ["upload", "existing", ...(builds ? ["build"] : [])];
   const uploaded = source === "upload" && value;
@@ -69,8 +71,8 @@ function Source({ label, hint, value, error, source, folder, builds = false, onS
           onInput=${(event) => onFolder(event.target.value)} />
           <${Button} icon="folder" onClick=${() => setBrowsing("folder")}>${t("bucket.browse")}<//></span>`}
       <//>
-      <${UploadBox} folder=${folder} hint=${hint ?? t("create.upload.hint")} onDone=${onValue} />
-      ${error && html`<p class="error lone" tabindex="-1" aria-invalid="true">${error}</p>`}`}
+      <${UploadBox} folder=${folder} hint=${hint ?? t("create.upload.hint")} onDone=${onUploaded} />
+      ${error && html`<p class="error lone" tabindex="-1" data-wrong>${error}</p>`}`}
     ${chosen && html`<${Field} label=${t("create.object")} hint=${uploaded ? t("create.uploaded") : hint} error=${error}>
       ${(carry) => html`<span class="beside"><input type="text" value=${value} spellcheck=${false} readonly=${Boolean(uploaded)}
         placeholder="gs://bucket/data/train.jsonl" onInput=${(event) => onValue(event.target.value)} ...${carry} />
@@ -78,7 +80,7 @@ function Source({ label, hint, value, error, source, folder, builds = false, onS
           : html`<${Button} icon="folder" onClick=${() => setBrowsing("object")}>${t("bucket.browse")}<//>`}</span>`}
     <//>`}
     ${children}
-    ${source === "build" && error && html`<p class="error lone" tabindex="-1" aria-invalid="true">${error}</p>`}
+    ${source === "build" && error && html`<p class="error lone" tabindex="-1" data-wrong>${error}</p>`}
     ${browsing && html`<${BucketDialog} title=${t(browsing === "folder" ? "create.destination" : "create.object.choose")}
       folders=${browsing === "folder"} start=${browsing === "folder" ? `${folder}/` : value}
       onChoose=${browsing === "folder" ? onFolder : onValue} onClose=${() => setBrowsing("")} />`}`;

@@ -49,7 +49,7 @@ export function blank({ defaults }) {
     codebase: { repository: "", revision: "", policy: "permissive" }, defaultContext: "",
     evaluated: false, evaluationSource: "upload", evaluation: "", interval: String(defaults.evaluation_interval),
     earlyStopping: defaults.early_stopping, selection: defaults.checkpoint_selection,
-    held: {}, labels: {}, extra: {}, advanced: false, submission: "",
+    held: {}, uploads: 0, labels: {}, extra: {}, advanced: false, submission: "",
   };
 }
 

@@ -6,6 +6,7 @@ import { project } from "./state.js";
 import { t } from "./texts.js";
 import { Button, CodeBlock, Facts, Figures, Link, Note, Problem, Section, Skeleton, Tabs } from "./parts.js";
 import { clientOf, curlOf, ownOf, sdkTakes, vertexOf } from "./create_code.js";
+import { DataReport } from "./data_check.js";
 import { batchOf, kindOf, referenceOf, requestsOf, stepsOf, takesEvaluation } from "./create_draft.js";
 
 /** As every step; problems {field: text} of the whole draft, onStep(step), onRefused(error), started (jobs of a sweep so far), error. */
@@ -26,16 +27,18 @@ function Cost({ draft, installation, examples, open, onRefused }) {
   const { estimates, error, busy, again } = useEstimates(draft, installation, open, onRefused);
   if (open) return null;
   if (error) return error.violations.length ? null : html`<${Problem} error=${error} retry=${again} title=${t("create.cost.failed")} />`;
-  if (busy && estimates.length === 0) return html`<${Skeleton} lines=${3} />`;
+  if (busy && estimates.length === 0) return html`<${Section} title=${t("create.cost")}><${Skeleton} lines=${3} /><//>`;
   const [first] = estimates;
   if (!first) return null;
+  if (!first.valid) {
+    return html`<${Section} title=${t("create.cost.failed")}>
+      <${DataReport} of=${{ report: first, again }} examples=${first.examples} /><//>`;
+  }
   return html`<${Section} title=${t("create.cost")}>
     ${estimates.length > 1 ? html`<${Costs} estimates=${estimates} />` : html`<${Figures} items=${figuresOf(first)} />`}
     ${estimates.length > 1 && html`<${Figures} items=${figuresOf(first).slice(3)} />`}
     ${first.memoryAvailableBytes != null && first.memoryBytes > first.memoryAvailableBytes && html`<${Note} kind="warning">
       ${t("create.cost.memory", { needed: bytes(first.memoryBytes), there: bytes(first.memoryAvailableBytes) })}<//>`}
-    ${first.cutExamples > 0 && html`<${Note} kind="warning">${t("create.cost.cut", {
-      count: number(first.cutExamples), longest: number(first.longestTokens) })}<//>`}
     <${Advice} estimates=${estimates} examples=${first.examples ?? examples} installation=${installation}
       evaluated=${draft.evaluated && takesEvaluation(draft, installation)} />
   <//>`;
@@ -46,7 +49,7 @@ function figuresOf(one) {
   return [
     { label: t("create.cost.steps"), value: number(one.steps), note: t("create.cost.batch", { batch: number(one.batchSize) }) },
     { label: t("create.cost.epochs"), value: epochsText(one.epochs), note: t("create.cost.examples", { count: number(one.examples) }) },
-    { label: t("create.cost.time"), value: one.seconds == null ? unknown : about(one.seconds), note: one.device ?? unknown },
+    { label: t("create.cost.time"), value: one.seconds == null ? unknown : about(one.seconds), note: one.seconds == null ? one.deviceKnown : one.device },
     { label: t("create.cost.tokens"), value: one.tokens == null ? unknown : number(one.tokens),
       note: one.longestTokens == null ? "" : t("create.cost.longest", { count: number(one.longestTokens) }) },
     { label: t("create.cost.memory.label"), value: one.memoryBytes == null ? unknown : bytes(one.memoryBytes),

@@ -11,11 +11,11 @@ const answers = new Map();
 
 /**
  * The check of training data, and of evaluation data beside it if there are any: {report, error, busy, again}. asked:
- * {datasetUri, evaluationDataUri, baseModel, ...}, or null to ask nothing. An answer is kept while the page lives, until
- * `again`.
+ * {datasetUri, evaluationDataUri, baseModel, ...}, or null to ask nothing; version: another one where the same address has
+ * other bytes. An answer is kept while the page lives, until `again`.
  */
-export function useDataCheck(asked, location) {
-  const key = asked && JSON.stringify([location, parent(location), asked]);
+export function useDataCheck(asked, location, version = 0) {
+  const key = asked && JSON.stringify([parent(location), version, asked]);
   const [state, setState] = useState({});
   const [turn, setTurn] = useState(0);
   useEffect(() => {
