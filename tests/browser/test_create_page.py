@@ -185,7 +185,7 @@ def test_what_the_server_refuses_is_said_at_its_field(console: Console) -> None:
 
 def test_several_step_counts_are_several_jobs_to_compare(console: Console, service: Service) -> None:
     page = begun(console, "Sweep", "2, 3")
-    expect(page.locator("table.plain tbody tr")).to_have_count(2)
+    expect(page.locator("table.costs tbody tr")).to_have_count(2)
     page.get_by_role("button", name="Start 2 jobs").click()
     expect(page).to_have_url(re.compile(r"/compare\?"))
     jobs = re.findall(r"us-central1/tune-\d{14}-\w+-(\d)", unquote(page.url))
@@ -357,7 +357,7 @@ def test_every_step_is_accessible_and_fits(
         axe(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         onward(page, step)
-    expect(page.locator("table.plain tbody tr")).to_have_count(2)
+    expect(page.locator("table.costs tbody tr")).to_have_count(2)
     axe(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

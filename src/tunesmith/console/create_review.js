@@ -64,7 +64,7 @@ const about = (seconds) => t("create.cost.about", { time: duration(seconds < 120
 export const epochsText = (epochs) => number(epochs, epochs < 10 ? 1 : 0);
 
 function Costs({ estimates }) {
-  return html`<table class="plain"><thead><tr><th scope="col">${t("create.cost.steps")}</th><th scope="col">${t("create.cost.epochs")}</th>
+  return html`<table class="costs"><thead><tr><th scope="col">${t("create.cost.steps")}</th><th scope="col">${t("create.cost.epochs")}</th>
     <th scope="col">${t("create.cost.time")}</th></tr></thead>
     <tbody>${estimates.map((one) => html`<tr key=${one.steps}><th scope="row">${number(one.steps)}</th><td>${epochsText(one.epochs)}</td>
       <td>${one.seconds == null ? t("create.cost.unknown") : about(one.seconds)}</td></tr>`)}</tbody></table>`;
